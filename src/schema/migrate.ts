@@ -58,7 +58,8 @@ export async function schemaState(session: Session, dir = migrationsDir): Promis
 export function requireSchema(state: SchemaState): void {
   refuseNewer(state)
   if (state.missing.length > 0) {
-    const what = state.current === 0 ? 'The database has no schema yet.' : `Not applied yet: ${state.missing.join(', ')}.`
+    const what =
+      state.current === 0 ? 'The database has no schema yet.' : `Not applied yet: ${state.missing.join(', ')}.`
     throw new FatalError('SCHEMA_MISSING', what, 'Run `millrace migrate` against it.')
   }
 }
@@ -74,15 +75,15 @@ export interface MigrateOptions {
 
 /** Applies what is missing and returns the names of what this very call applied. */
 export async function migrate(options: MigrateOptions): Promise<string[]> {
-  const { session, signal, dir = migrationsDir } = options
+  const { session, dir = migrationsDir } = options
   const migrations = await readMigrations(dir)
   await requireSchemaName(session)
-  refuseNewer(compare(migrations, await appliedRows(session)))
+  const state = compare(migrations, await appliedRows(session))
+  refuseNewer(state)
   const applied: string[] = []
-  for (const migration of migrations) {
+  for (const migration of migrations.filter(({ name }) => state.missing.includes(name))) {
     if (await applyPatiently(migration, options)) applied.push(migration.name)
   }
-  signal.throwIfAborted()
   return applied
 }
 
@@ -97,7 +98,12 @@ async function applyPatiently(migration: Migration, options: MigrateOptions): Pr
       if (!busy) throw describe(error, migration)
       if (attempt === attempts) {
         const what = `Migration ${migration.name} waits for a lock that others hold (${(error as Error).message}).`
-        throw new FatalError('POSTGRES_BUSY', what, 'End the long transactions on these tables and migrate again.', error)
+        throw new FatalError(
+          'POSTGRES_BUSY',
+          what,
+          'End the long transactions on these tables and migrate again.',
+          error,
+        )
       }
       await sleep(250 * attempt, undefined, { signal })
     }
@@ -164,7 +170,7 @@ function refuseNewer(state: SchemaState): void {
   }
   if (state.edited.length > 0) {
     throw new FatalError(
-      'SCHEMA_EDITED',
+      'SCHEMA_NEWER',
       `Not as it was when it was applied to this database: ${state.edited.join(', ')}.`,
       'Restore the file, and put the change into a new migration.',
     )
