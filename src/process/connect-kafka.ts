@@ -1,0 +1,133 @@
+/** What the Kafka client is told, from settings; and what a failed first connection means. */
+import net from 'node:net'
+import tls from 'node:tls'
+import { type ISocketFactory, type KafkaConfig, logLevel, type SASLOptions } from 'kafkajs'
+import type { Logger } from 'pino'
+import { type Code, FatalError } from '../core/errors.ts'
+import type { Settings } from '../core/settings.ts'
+import { pems, readPem } from './read-pem.ts'
+
+const keepAliveMs = 60_000
+
+export function kafkaConfig(settings: Settings, logger?: Logger): KafkaConfig {
+  const { kafkaSaslMechanism: mechanism, kafkaUser: username, kafkaPassword: password } = settings
+  return {
+    brokers: [...settings.kafkaBrokers],
+    clientId: settings.kafkaClientId,
+    connectionTimeout: settings.connectTimeoutMs,
+    authenticationTimeout: settings.connectTimeoutMs,
+    requestTimeout: settings.kafkaRequestTimeoutMs,
+    enforceRequestTimeout: true,
+    retry: { initialRetryTime: Math.max(100, settings.retryBackoffMinMs), maxRetryTime: settings.retryBackoffMaxMs },
+    socketFactory: openSocket,
+    ...(settings.kafkaTls === 'on' && {
+      ssl: pems(
+        readPem(settings, 'kafkaCaFile'),
+        readPem(settings, 'kafkaCertFile'),
+        readPem(settings, 'kafkaKeyFile'),
+      ),
+    }),
+    ...(mechanism !== 'none' && { sasl: { mechanism, username, password } as SASLOptions }),
+    ...(logger === undefined ? { logLevel: logLevel.NOTHING } : { logLevel: logLevel.INFO, logCreator: logTo(logger) }),
+  }
+}
+
+/**
+ * kafkajs leaves Nagle's algorithm on: a commit or heartbeat written while the broker holds a long fetch of the same connection would wait for the
+ * broker's delayed acknowledgement, up to 40 ms on Linux.
+ */
+const openSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
+  // The client passes null where there is no TLS, whatever its types say.
+  const secure = ssl as tls.ConnectionOptions | null | undefined
+  const socket = secure
+    ? tls.connect({ host, port, ...(net.isIP(host) === 0 && { servername: host }), ...secure }, onConnect)
+    : net.connect({ host, port }, onConnect)
+  socket.setKeepAlive(true, keepAliveMs)
+  socket.setNoDelay(true)
+  return socket
+}
+
+/** The client's own words, into our log. Its INFO is our debug: it tells of every connection and every join. */
+function logTo(logger: Logger): NonNullable<KafkaConfig['logCreator']> {
+  return () => {
+    const own = logger.child({ from: 'kafkajs' })
+    return ({ level, namespace, log }) => {
+      const { message, timestamp: _, logger: __, stack: ___, ...fields } = log
+      const words = namespace === '' ? message : `${namespace}: ${message}`
+      if (level <= logLevel.ERROR) own.error(fields, words)
+      else if (level === logLevel.WARN) own.warn(fields, words)
+      else own.debug(fields, words)
+    }
+  }
+}
+
+/** A failed start-up request, by what the client throws. Unknown stays unknown: the caller rethrows what is not in this table. */
+export function kafkaFailure(error: unknown, settings: Settings): FatalError {
+  const where = settings.kafkaBrokers.join(', ')
+  const found = chain(error)
+  const text = found.map((one) => one.message).join(' ')
+  const named = (name: string) => found.some((one) => one.name === name)
+  const typed = (...types: string[]) => found.some((one) => types.includes((one as { type?: string }).type ?? ''))
+  const fail = (code: Code, what: string, remedy: string) => new FatalError(code, what, remedy, error)
+
+  if (named('KafkaJSSASLAuthenticationError') || typed('SASL_AUTHENTICATION_FAILED')) {
+    return fail(
+      'KAFKA_AUTH',
+      `Kafka at ${where} refuses the user ${settings.kafkaUser}.`,
+      'Check MILLRACE_KAFKA_USER, MILLRACE_KAFKA_PASSWORD and MILLRACE_KAFKA_SASL_MECHANISM.',
+    )
+  }
+  if (typed('UNSUPPORTED_SASL_MECHANISM')) {
+    return fail(
+      'KAFKA_AUTH',
+      `Kafka at ${where} does not offer ${settings.kafkaSaslMechanism}.`,
+      'Set MILLRACE_KAFKA_SASL_MECHANISM to one that the listener offers.',
+    )
+  }
+  if (typed('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')) {
+    return fail(
+      'KAFKA_DENIED',
+      `Kafka denies the user what it needs: ${text}.`,
+      'Grant Read and Describe on the topic and on the group.',
+    )
+  }
+  if (/certificate|self.signed|altnames|SSL routines|TLS|EPROTO|wrong version number/i.test(text)) {
+    return fail(
+      'KAFKA_AUTH',
+      `The TLS handshake with Kafka at ${where} failed: ${found[0]?.message ?? text}.`,
+      'Check MILLRACE_KAFKA_TLS, MILLRACE_KAFKA_CA_FILE and that the port is the TLS listener.',
+    )
+  }
+  if (named('KafkaJSServerDoesNotSupportApiKey') || typed('UNSUPPORTED_VERSION')) {
+    return fail(
+      'KAFKA_VERSION',
+      `Kafka at ${where} does not know a request we need: ${text}.`,
+      'Use Apache Kafka 3.0 or newer.',
+    )
+  }
+  if (
+    named('KafkaJSConnectionError') ||
+    named('KafkaJSConnectionClosedError') ||
+    named('KafkaJSRequestTimeoutError') ||
+    named('KafkaJSNumberOfRetriesExceeded') ||
+    named('KafkaJSNoBrokerAvailableError') ||
+    /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH/.test(text)
+  ) {
+    const hint =
+      settings.kafkaTls === 'off' && /closed|disconnected|ECONNRESET/i.test(text)
+        ? ' If the listener speaks TLS, set MILLRACE_KAFKA_TLS=on.'
+        : ''
+    return fail(
+      'KAFKA_UNREACHABLE',
+      `Kafka does not answer at ${where}: ${found.at(-1)?.message ?? text}.`,
+      `Check MILLRACE_KAFKA and that the broker runs and advertises an address reachable from here.${hint}`,
+    )
+  }
+  return fail('KAFKA_CRASHED', `Kafka at ${where}: ${text}.`, 'See the log lines before this one.')
+}
+
+function chain(error: unknown): Error[] {
+  const found: Error[] = []
+  for (let one = error; one instanceof Error && !found.includes(one); one = one.cause) found.push(one)
+  return found
+}
