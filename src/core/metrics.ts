@@ -7,10 +7,7 @@ import type { Metric } from 'prom-client'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { assert } from './errors.ts'
 import { isEdge, LatencyHistogram } from './latency.ts'
-
-/** The rooms in the order of the stream. */
-export const rooms = ['consume', 'decode', 'persist', 'publish', 'settle'] as const
-export type Room = (typeof rooms)[number]
+import type { Room } from './marks.ts'
 
 /** What a room does with its second: it works, it waits for something to come in, or it waits for the next room to take something. */
 export const roomStates = ['working', 'input', 'output'] as const
@@ -122,11 +119,14 @@ export interface Metrics {
   /** The counter itself, to be held: adding is an addition. */
   counter<N extends CounterName>(name: N, ...labels: LabelsOf<N>): Counter
   gauge<N extends GaugeName>(name: N, ...labels: LabelsOf<N>): Gauge
-  /** A gauge that is read when somebody scrapes: what it no longer yields is no longer shown. */
-  observe<N extends GaugeName>(name: N, read: () => Iterable<readonly [labels: Labels<N>, value: number]>): void
+  /** Instead of cells: read when somebody asks. What a gauge no longer yields is no longer shown; a counter must not forget. */
+  observe<N extends GaugeName | CounterName>(
+    name: N,
+    read: () => Iterable<readonly [labels: Labels<N>, value: number]>,
+  ): void
   histogram(name: HistogramName): LatencyHistogram
-  /** The sum of a counter over all labels that match. */
-  sum<N extends CounterName>(name: N, where?: Partial<Labels<N>>): number
+  /** The sum over all labels that match. */
+  sum<N extends CounterName | GaugeName>(name: N, where?: Partial<Labels<N>>): number
   /** The values of a counter by one label: rejects by code, for example. */
   by<N extends CounterName>(name: N, label: keyof Labels<N> & string): Record<string, number>
   render(): Promise<string>
@@ -147,11 +147,8 @@ export function createMetrics(options: { processMetrics?: boolean } = {}): Metri
     cells.set(name, own)
     if (row.type === 'histogram') histograms.set(name, new LatencyHistogram())
     else if (row.labels.length === 0 && row.type === 'counter') own.set('', newCell({}))
-    const values = () => {
-      if (row.type === 'histogram') return bucketValues(prefix + name, row, histograms.get(name)!)
-      const read = readers.get(name)
-      return read === undefined ? [...own.values()] : Array.from(read(), ([labels, value]) => ({ labels, value }))
-    }
+    const values = () =>
+      row.type === 'histogram' ? bucketValues(prefix + name, row, histograms.get(name)!) : valuesOf(name)
     const metric = { name: prefix + name, help: row.help, type: row.type, aggregator: 'sum', values: [] }
     // prom-client renders whatever has a name and a get(); its own classes would cost a hash per addition.
     registry.registerMetric({ ...metric, get: async () => ({ ...metric, values: values() }) } as unknown as Metric)
@@ -167,8 +164,14 @@ export function createMetrics(options: { processMetrics?: boolean } = {}): Metri
     return known as Cell & Counter & Gauge
   }
 
+  function valuesOf(name: string): Cell[] {
+    const read = readers.get(name)
+    if (read === undefined) return [...cells.get(name)!.values()]
+    return Array.from(read(), ([labels, value]) => ({ labels, value }))
+  }
+
   const matching = (name: MetricName, where: Readonly<Record<string, unknown>>) =>
-    [...cells.get(name)!.values()].filter((own) =>
+    valuesOf(name).filter((own) =>
       Object.entries(where).every(([label, value]) => String(own.labels[label]) === String(value)),
     )
 
@@ -180,7 +183,7 @@ export function createMetrics(options: { processMetrics?: boolean } = {}): Metri
     sum: (name, where = {}) => matching(name, where).reduce((total, own) => total + own.value, 0),
     by: (name, label) => {
       const totals: Record<string, number> = {}
-      for (const own of cells.get(name)!.values()) {
+      for (const own of valuesOf(name)) {
         const key = String(own.labels[label])
         totals[key] = (totals[key] ?? 0) + own.value
       }

@@ -1,15 +1,14 @@
 /** What the Kafka client is told, from settings; and what a failed first connection means. */
 import net from 'node:net'
 import tls from 'node:tls'
-import { type ISocketFactory, type KafkaConfig, logLevel, type SASLOptions } from 'kafkajs'
-import type { Logger } from 'pino'
+import kafkajs, { type ISocketFactory, type Kafka, type KafkaConfig, type SASLOptions } from 'kafkajs'
 import { type Code, FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { pems, readPem } from './read-pem.ts'
 
 const keepAliveMs = 60_000
 
-export function kafkaConfig(settings: Settings, logger?: Logger): KafkaConfig {
+export function kafkaConfig(settings: Settings, logCreator?: NonNullable<KafkaConfig['logCreator']>): KafkaConfig {
   const { kafkaSaslMechanism: mechanism, kafkaUser: username, kafkaPassword: password } = settings
   return {
     brokers: [...settings.kafkaBrokers],
@@ -28,8 +27,15 @@ export function kafkaConfig(settings: Settings, logger?: Logger): KafkaConfig {
       ),
     }),
     ...(mechanism !== 'none' && { sasl: { mechanism, username, password } as SASLOptions }),
-    ...(logger === undefined ? { logLevel: logLevel.NOTHING } : { logLevel: logLevel.INFO, logCreator: logTo(logger) }),
+    ...(logCreator === undefined
+      ? { logLevel: kafkajs.logLevel.NOTHING }
+      : { logLevel: kafkajs.logLevel.INFO, logCreator }),
   }
+}
+
+/** For tools that ask a few questions: no log, no patience. */
+export function openKafka(settings: Settings): Kafka {
+  return new kafkajs.Kafka({ ...kafkaConfig(settings), retry: { retries: 1, initialRetryTime: 100 } })
 }
 
 /**
@@ -45,20 +51,6 @@ const openSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
   socket.setKeepAlive(true, keepAliveMs)
   socket.setNoDelay(true)
   return socket
-}
-
-/** The client's own words, into our log. Its INFO is our debug: it tells of every connection and every join. */
-function logTo(logger: Logger): NonNullable<KafkaConfig['logCreator']> {
-  return () => {
-    const own = logger.child({ from: 'kafkajs' })
-    return ({ level, namespace, log }) => {
-      const { message, timestamp: _, logger: __, stack: ___, ...fields } = log
-      const words = namespace === '' ? message : `${namespace}: ${message}`
-      if (level <= logLevel.ERROR) own.error(fields, words)
-      else if (level === logLevel.WARN) own.warn(fields, words)
-      else own.debug(fields, words)
-    }
-  }
 }
 
 /** A failed start-up request, by what the client throws. Unknown stays unknown: the caller rethrows what is not in this table. */

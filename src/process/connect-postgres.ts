@@ -4,7 +4,7 @@
  * TLS is worked out here and not by the client: its reading of `sslmode` differs from libpq's (require verifies there, which surprises everybody
  * whose server has a certificate of its own making), so the words mean what the PostgreSQL manual says they mean.
  */
-import type { ClientConfig } from 'pg'
+import pg, { type ClientConfig } from 'pg'
 import { type Code, FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { hidePassword } from '../core/settings-kinds.ts'
@@ -33,6 +33,19 @@ export function postgresConfig(settings: Settings, applicationName: string): Cli
     keepAliveInitialDelayMillis: keepAliveMs,
     ssl,
     ...(direct && ssl !== false && { sslnegotiation: 'direct' as const }),
+  }
+}
+
+/** A connected session, or a FatalError that says why there is none. */
+export async function connectPostgres(settings: Settings, applicationName: string): Promise<pg.Client> {
+  const client = new pg.Client(postgresConfig(settings, applicationName))
+  // Without a listener a connection lost between two queries would end the process; the next query says it.
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    return client
+  } catch (error) {
+    throw postgresFailure(error, settings)
   }
 }
 

@@ -1,0 +1,86 @@
+/**
+ * Is this process alive, and is it ready? Alive means progress, not that the event loop turns: a consumer whose client died inside looks busy for
+ * weeks. Restarting does not mend a server that is down, so a dependency known to be down makes the process not ready, never not alive.
+ *
+ *   starting -> running    the first partitions came, or the group has none for us
+ *   running  -> draining   SIGTERM: not ready any more, alive until the drain's own deadline
+ */
+
+export type Phase = 'starting' | 'running' | 'draining'
+
+/** What the process knows about itself, asked for once a second. */
+export interface Vitals {
+  readonly phase: Phase
+  /** Grows whenever any mark advances, never shrinks: the sum of records_total does. */
+  readonly moved: number
+  /** Records not stored yet; null before anything is known. */
+  readonly lagRecords: number | null
+  /** When the Kafka client last gave a sign of life (a fetch, a heartbeat); null before the first. */
+  readonly heardMs: number | null
+  /** Names of the servers known to be down right now. */
+  readonly down: readonly string[]
+}
+
+export interface Verdict {
+  readonly ok: boolean
+  /** Why not, in words; empty when ok. */
+  readonly reasons: readonly string[]
+}
+
+export interface Health {
+  observe(vitals: Vitals): void
+  live(): Verdict
+  ready(): Verdict
+}
+
+export interface HealthOptions {
+  readonly progressTimeoutMs: number
+  readonly now: () => number
+}
+
+const verdict = (reasons: readonly string[]): Verdict => ({ ok: reasons.length === 0, reasons })
+const seconds = (ms: number) => `${Math.round(ms / 1000)} s`
+
+export function createHealth({ progressTimeoutMs, now }: HealthOptions): Health {
+  let vitals: Vitals = { phase: 'starting', moved: 0, lagRecords: null, heardMs: null, down: [] }
+  /** Since when nothing has moved that could have moved. */
+  let stillSinceMs = now()
+  /** Until when the Kafka client need not have spoken: the last time a server was known to be down, or the phase changed. */
+  let excusedUntilMs = now()
+
+  return {
+    observe(next) {
+      const nowMs = now()
+      const excused = next.down.length > 0 || next.phase !== vitals.phase
+      if (excused) excusedUntilMs = nowMs
+      if (excused || next.moved !== vitals.moved || (next.phase === 'running' && next.lagRecords === 0))
+        stillSinceMs = nowMs
+      vitals = next
+    },
+
+    live() {
+      const nowMs = now()
+      const stillMs = nowMs - stillSinceMs
+      const reasons: string[] = []
+      if (vitals.phase === 'draining' || vitals.down.length > 0) return verdict(reasons)
+      if (vitals.phase === 'starting') {
+        if (stillMs > progressTimeoutMs) reasons.push(`still starting after ${seconds(stillMs)}`)
+        return verdict(reasons)
+      }
+      // What the client has not told for long, lag included, is no longer true: silence is judged by itself.
+      const silentMs = nowMs - Math.max(vitals.heardMs ?? 0, excusedUntilMs)
+      if (silentMs > progressTimeoutMs) reasons.push(`no sign of life from the Kafka client for ${seconds(silentMs)}`)
+      if (stillMs > progressTimeoutMs && vitals.lagRecords !== 0) {
+        const lag = vitals.lagRecords === null ? 'an unknown number of' : String(vitals.lagRecords)
+        reasons.push(`${lag} records wait and nothing has moved for ${seconds(stillMs)}`)
+      }
+      return verdict(reasons)
+    },
+
+    ready() {
+      const reasons = vitals.down.map((name) => `${name} is down`)
+      if (vitals.phase !== 'running') reasons.push(vitals.phase)
+      return verdict(reasons)
+    },
+  }
+}

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { createHealth, type Vitals } from '../../src/process/health.ts'
+
+const timeout = 120_000
+const calm: Vitals = { phase: 'running', moved: 0, lagRecords: 0, heardMs: 0, down: [] }
+
+function run() {
+  let nowMs = 0
+  const health = createHealth({ progressTimeoutMs: timeout, now: () => nowMs })
+  return {
+    health,
+    /** A second at a time, as the process does it. */
+    pass(ms: number, vitals: (nowMs: number) => Partial<Vitals>) {
+      for (const end = nowMs + ms; nowMs < end; ) {
+        nowMs += 1000
+        health.observe({ ...calm, heardMs: nowMs, ...vitals(nowMs) })
+      }
+    },
+  }
+}
+
+test('idle is healthy for ever', () => {
+  const { health, pass } = run()
+  pass(10 * timeout, () => ({}))
+  assert.deepEqual(
+    [health.live(), health.ready()],
+    [
+      { ok: true, reasons: [] },
+      { ok: true, reasons: [] },
+    ],
+  )
+})
+
+test('lag that moves is healthy, lag that stands still is not', () => {
+  const { health, pass } = run()
+  pass(5 * timeout, (now) => ({ lagRecords: 10, moved: now }))
+  assert(health.live().ok)
+  pass(timeout, () => ({ lagRecords: 10, moved: 1 }))
+  assert(health.live().ok)
+  pass(2000, () => ({ lagRecords: 10, moved: 1 }))
+  assert.match(health.live().reasons.join(), /10 records wait and nothing has moved for 12\d s/)
+  pass(1000, () => ({ lagRecords: 9, moved: 2 }))
+  assert(health.live().ok)
+})
+
+test('a server that is down makes it not ready, and is no reason to restart', () => {
+  const { health, pass } = run()
+  pass(5 * timeout, () => ({ lagRecords: 10, down: ['PostgreSQL'], heardMs: 0 }))
+  assert.deepEqual(health.ready(), { ok: false, reasons: ['PostgreSQL is down'] })
+  assert(health.live().ok)
+  // The clock starts anew when it is back.
+  pass(timeout - 1000, () => ({ lagRecords: 10, heardMs: 0 }))
+  assert(health.live().ok)
+  assert(health.ready().ok)
+  pass(3000, () => ({ lagRecords: 10 }))
+  assert(!health.live().ok)
+})
+
+test('a client that died inside is found although its last word was "no lag"', () => {
+  const { health, pass } = run()
+  pass(10_000, () => ({}))
+  pass(timeout + 2000, () => ({ heardMs: 10_000 }))
+  assert.match(health.live().reasons.join(), /no sign of life from the Kafka client/)
+})
+
+test('starting has its time too, and draining is left to its own deadline', () => {
+  const starting = run()
+  starting.pass(timeout, () => ({ phase: 'starting', lagRecords: null, heardMs: null }))
+  assert(starting.health.live().ok)
+  assert.deepEqual(starting.health.ready().reasons, ['starting'])
+  starting.pass(2000, () => ({ phase: 'starting', lagRecords: null, heardMs: null }))
+  assert.match(starting.health.live().reasons.join(), /still starting/)
+
+  const draining = run()
+  draining.pass(3 * timeout, () => ({ phase: 'draining', lagRecords: 5, heardMs: null }))
+  assert(draining.health.live().ok)
+  assert.deepEqual(draining.health.ready().reasons, ['draining'])
+})
+
+test('whatever happens, progress within the timeout is health', () => {
+  const step = fc.record({
+    phase: fc.constantFrom('starting' as const, 'running' as const),
+    lagRecords: fc.option(fc.nat(5)),
+    down: fc.constantFrom([], ['Redis']),
+  })
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 50 }), (steps) => {
+      const { health, pass } = run()
+      let moved = 0
+      for (const vitals of steps) {
+        pass(timeout / 2, () => ({ ...vitals, moved }))
+        moved++
+        assert(health.live().ok)
+      }
+    }),
+  )
+})
