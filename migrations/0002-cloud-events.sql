@@ -71,6 +71,7 @@ declare
   existing regclass;
   lower_time timestamptz := day::timestamp at time zone 'UTC';
   upper_time timestamptz := (day + 1)::timestamp at time zone 'UTC';
+  granted record;
 begin
   perform pg_advisory_xact_lock(hashtext('millrace_make_partition'), hashtext(parent::oid::text));
   select n.nspname, c.relname || to_char(day, '_YYYY_MM_DD') into strict home, child
@@ -92,6 +93,14 @@ begin
     home, child, parent, lower_time, upper_time);
   execute format('alter table %s attach partition %I.%I for values from (%L) to (%L)',
     parent, home, child, millrace_id_floor(lower_time), millrace_id_floor(upper_time));
+
+  -- A COPY into the day itself asks for rights on the day, and LIKE does not take them over.
+  for granted in
+    select a.privilege_type as privilege, case when a.grantee = 0 then 'public' else a.grantee::regrole::text end as grantee
+    from pg_class c, aclexplode(c.relacl) a where c.oid = parent and a.grantee <> c.relowner
+  loop
+    execute format('grant %s on %I.%I to %s', granted.privilege, home, child, granted.grantee);
+  end loop;
   return true;
 end
 $$;
