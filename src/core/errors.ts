@@ -47,6 +47,7 @@ export const codes = {
   SCHEMA_NEWER: 'The database was migrated by a newer, incompatible version.',
   PORT_BUSY: 'The admin port is taken by another process.',
   REJECT_LIMIT: 'Too many records are bad: a wrong deploy, not a bad record.',
+  DRAIN_TIMEOUT: 'The drain did not end within its budget.',
   NO_PROGRESS: 'There is lag, and nothing has moved for too long.',
   // local stack and tools
   SETUP_FAILED: 'A part of the local stack could not be installed.',

@@ -1,0 +1,29 @@
+/** The same work again while the world is busy: capped exponential backoff with jitter, ended by success, another error, or the signal. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { TransientError } from './errors.ts'
+
+export interface Backoff {
+  readonly minMs: number
+  readonly maxMs: number
+  readonly random: () => number
+}
+
+export async function retry<T>(
+  work: (attempt: number) => Promise<T>,
+  backoff: Backoff,
+  signal: AbortSignal,
+  onRetry: (error: TransientError, attempt: number, delayMs: number) => void,
+): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    signal.throwIfAborted()
+    try {
+      return await work(attempt)
+    } catch (error) {
+      if (!(error instanceof TransientError)) throw error
+      const cap = Math.min(backoff.maxMs, backoff.minMs * 2 ** Math.min(attempt, 20))
+      const delayMs = cap * (0.5 + backoff.random() / 2)
+      onRetry(error, attempt, delayMs)
+      await sleep(delayMs, undefined, { signal })
+    }
+  }
+}

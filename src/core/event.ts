@@ -1,0 +1,75 @@
+/**
+ * One event as a decoder found it: positions in the packed bytes wherever the producer's own bytes can be copied, buffers of our own where they
+ * cannot (JSON escapes, attributes from headers that need an envelope). Reused for every record of a batch: no object per event is kept.
+ */
+
+export const SOURCE = 0
+export const ID = 1
+export const TYPE = 2
+export const SUBJECT = 3
+export const TENANT = 4
+export const attributeCount = 5
+
+export class EventView {
+  bytes: Buffer = Buffer.alloc(0)
+  /** Start and end per attribute; a start of -1 means absent, or held in `own`. */
+  readonly at = new Int32Array(attributeCount * 2)
+  readonly own: (Buffer | null)[] = new Array(attributeCount).fill(null)
+  timeMicros = 0
+  /** `data` as JSON text; -1 where the event has none. */
+  dataStart = -1
+  dataEnd = -1
+  /** Every other attribute as a JSON object, or null. */
+  extensions: Buffer | null = null
+  /** The event as structured JSON: a range of `bytes`, or an envelope of our own. */
+  entryStart = -1
+  entryEnd = -1
+  envelope: Buffer | null = null
+
+  reset(bytes: Buffer): void {
+    this.bytes = bytes
+    this.at.fill(-1)
+    for (let i = 0; i < attributeCount; i++) this.own[i] = null
+    this.dataStart = -1
+    this.dataEnd = -1
+    this.extensions = null
+    this.entryStart = -1
+    this.entryEnd = -1
+    this.envelope = null
+  }
+
+  place(attribute: number, start: number, end: number): void {
+    this.at[attribute * 2] = start
+    this.at[attribute * 2 + 1] = end
+  }
+
+  has(attribute: number): boolean {
+    return this.at[attribute * 2] !== -1 || this.own[attribute] !== null
+  }
+
+  text(attribute: number): string | null {
+    const own = this.own[attribute]
+    if (own !== null && own !== undefined) return own.toString('utf8')
+    const start = this.at[attribute * 2] as number
+    return start === -1 ? null : this.bytes.toString('utf8', start, this.at[attribute * 2 + 1])
+  }
+
+  get source(): string {
+    return this.text(SOURCE) ?? ''
+  }
+  get id(): string {
+    return this.text(ID) ?? ''
+  }
+  get type(): string {
+    return this.text(TYPE) ?? ''
+  }
+  get subject(): string | null {
+    return this.text(SUBJECT)
+  }
+  get tenant(): string | null {
+    return this.text(TENANT)
+  }
+}
+
+/** What a consumer file's route sees of an event. */
+export type RoutedEvent = Pick<EventView, 'source' | 'id' | 'type' | 'subject' | 'tenant'>

@@ -1,0 +1,169 @@
+/**
+ * consume/ and settle/ on kafkajs, and everything it needs to be held to:
+ *
+ *  - a batch is resolved (read on behind) only when the handlers took it; commits are settle/'s, never automatic
+ *  - it resets silently on OFFSET_OUT_OF_RANGE (tulios/kafkajs#1119): every batch says which offset it was fetched at, the handlers compare
+ *  - assignment listeners are not awaited: handlers.assigned() does its work synchronously, marks are read at the gate
+ *  - seeks are kept across rebalances: a seek that fires late is caught by the same comparison
+ *  - a crash leaves the process running: run() rejects, and its caller ends the process
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs'
+import { FatalError, TransientError } from '../../core/errors.ts'
+import type { Watermarks } from '../../core/ledger.ts'
+import type { Consume, ConsumeHandlers } from './port.ts'
+
+export interface KafkajsOptions {
+  readonly kafka: Kafka
+  readonly topic: string
+  readonly group: string
+  readonly sessionTimeoutMs: number
+  readonly rebalanceTimeoutMs: number
+  readonly heartbeatMs: number
+  readonly fetchBytesMax: number
+  readonly fetchPartitionBytesMax: number
+  readonly fetchWaitMs: number
+  /** kafkajs restarts itself after a retriable crash; so many in a row and we would rather start anew. */
+  readonly restartsMax: number
+}
+
+export function openKafkajs(options: KafkajsOptions): Consume {
+  const { kafka, topic, group } = options
+  let restarts = 0
+  const consumer: Consumer = kafka.consumer({
+    groupId: group,
+    sessionTimeout: options.sessionTimeoutMs,
+    rebalanceTimeout: options.rebalanceTimeoutMs,
+    heartbeatInterval: options.heartbeatMs,
+    maxBytes: options.fetchBytesMax,
+    maxBytesPerPartition: options.fetchPartitionBytesMax,
+    maxWaitTimeInMs: options.fetchWaitMs,
+    minBytes: 1,
+    readUncommitted: false,
+    retry: { restartOnFailure: async () => ++restarts <= options.restartsMax },
+  })
+  const admin = kafka.admin()
+  let stopped = false
+  let adminConnected: Promise<void> | null = null
+
+  async function watermarks(): Promise<Map<number, Watermarks>> {
+    adminConnected ??= admin.connect()
+    await adminConnected
+    const offsets = await admin.fetchTopicOffsets(topic)
+    return new Map(offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]))
+  }
+
+  async function eachBatch(
+    { batch, resolveOffset, heartbeat, isRunning }: EachBatchPayload,
+    handlers: ConsumeHandlers,
+  ) {
+    if (stopped || !isRunning()) return
+    const lastOffset = batch.lastOffset()
+    const taking = handlers.fetched({
+      partition: batch.partition,
+      fetchedOffset: Number((batch as { fetchedOffset?: string }).fetchedOffset ?? batch.firstOffset()),
+      nextOffset: Number(lastOffset) + 1,
+      highWatermark: Number(batch.highWatermark),
+      records: batch.messages,
+    })
+    if (await heldWhile(taking, options.heartbeatMs, heartbeat)) {
+      const last = batch.messages.at(-1)
+      resolveOffset(last === undefined ? lastOffset : last.offset)
+      restarts = 0
+    }
+  }
+
+  return {
+    async run(handlers) {
+      const gaveUp = Promise.withResolvers<never>()
+      gaveUp.promise.catch(() => {})
+      consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+        handlers.assigned(payload.memberAssignment[topic] ?? [])
+      })
+      consumer.on(consumer.events.CRASH, ({ payload }) => {
+        if (payload.restart) return
+        gaveUp.reject(
+          new FatalError(
+            'KAFKA_CRASHED',
+            `The Kafka client gave up: ${payload.error.message}.`,
+            'The supervisor starts the process anew; if it returns, look at the brokers.',
+            payload.error,
+          ),
+        )
+      })
+      // A fetch that held only control records or aborted transactions never reaches eachBatch.
+      consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
+        if (payload.batchSize > 0 || payload.firstOffset === null) return
+        handlers.skipped(payload.partition, Number(payload.firstOffset), Number(payload.lastOffset) + 1)
+      })
+      consumer.on(consumer.events.FETCH, () => handlers.heard())
+      consumer.on(consumer.events.HEARTBEAT, () => handlers.heard())
+      const left = Promise.withResolvers<void>()
+      consumer.on(consumer.events.STOP, () => {
+        if (stopped) left.resolve()
+      })
+      await consumer.connect()
+      await consumer.subscribe({ topics: [topic], fromBeginning: true })
+      await consumer.run({
+        autoCommit: false,
+        eachBatchAutoResolve: false,
+        // Handlers return as soon as a lane has taken the batch; they wait only at the gate or for room.
+        partitionsConsumedConcurrently: 64,
+        eachBatch: (payload) => eachBatch(payload, handlers),
+      })
+      await Promise.race([gaveUp.promise, left.promise])
+    },
+
+    seek(partition, nextOffset) {
+      consumer.seek({ topic, partition, offset: String(nextOffset) })
+    },
+
+    watermarks,
+
+    pause() {
+      stopped = true
+      // Without it kafkajs would fetch again and again what nobody takes any more.
+      consumer.pause([{ topic }])
+    },
+
+    async stop() {
+      stopped = true
+      await consumer.stop()
+      await consumer.disconnect()
+      if (adminConnected !== null) await admin.disconnect()
+    },
+
+    settle: {
+      async commit(nextOffsets) {
+        const offsets = [...nextOffsets].map(([partition, offset]) => ({ topic, partition, offset: String(offset) }))
+        try {
+          await consumer.commitOffsets(offsets)
+        } catch (error) {
+          // Whatever it is: the mirror is late, the next commit carries the same and more.
+          throw new TransientError('KAFKA_UNREACHABLE', (error as Error).message, error)
+        }
+      },
+    },
+  }
+}
+
+/** Waits while keeping the membership alive; a rebalance ends the wait with kafkajs's own error, which makes it join again. */
+async function heldWhile(
+  taking: Promise<boolean>,
+  heartbeatMs: number,
+  heartbeat: () => Promise<void>,
+): Promise<boolean> {
+  let settled = false
+  const watched = taking.finally(() => {
+    settled = true
+  })
+  watched.catch(() => {})
+  // The usual case: the lane took it at once.
+  await Promise.resolve()
+  await Promise.resolve()
+  while (!settled) {
+    await Promise.race([watched, sleep(heartbeatMs, undefined, { ref: false })])
+    if (!settled) await heartbeat()
+  }
+  return watched
+}

@@ -1,0 +1,16 @@
+/** decode/: packed records in, COPY bytes, rejects and stream entries out. Order and grouping stay as they came in. */
+import type { Decoded, Packed } from '../../core/batch.ts'
+
+export interface Decode {
+  /** Takes over `packed.buffer`. Rejects with the signal's reason when aborted. */
+  decode(packed: Packed, signal: AbortSignal): Promise<Decoded>
+  close(): Promise<void>
+}
+
+/** What a worker needs besides the consumer file; plain data, since it crosses a thread. */
+export interface DecodeLimits {
+  readonly consumer: string
+  readonly eventPastMsMax: number
+  readonly eventFutureMsMax: number
+  readonly valueBytesMax: number
+}

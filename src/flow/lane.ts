@@ -1,0 +1,163 @@
+/**
+ * A lane: the partitions that one serial pipeline serves, and the chunks waiting for it. Order within a partition and the ledger's compare-and-set
+ * need no lock, because nothing overtakes inside a lane.
+ *
+ * Natural batching: no timer, no linger. Whoever pulls takes all that has queued up, to a row and byte cap.
+ */
+import { type Chunk, type Packed, packChunks } from '../core/batch.ts'
+import { assert } from '../core/errors.ts'
+import type { Marks } from '../core/marks.ts'
+
+/** What the rooms know of a partition while this process serves it. Batches hold on to it, so that a revoked partition's last batch still can finish. */
+export interface PartitionState {
+  readonly partition: number
+  readonly marks: Marks
+  /** Stream family to the last offset published there + 1. */
+  readonly streams: Map<string, number>
+  /** The same, as far as the ledger has heard. */
+  readonly noted: Map<string, number>
+  /** Taken in and not stored yet, oldest first: what lag in seconds is read from. */
+  readonly pending: { readonly nextOffset: number; readonly timestampMs: number }[]
+  highWatermark: number
+  lastTimestampMs: number
+  revoked: boolean
+}
+
+export interface LaneBatch {
+  readonly packed: Packed
+  /** One per slice of the batch. */
+  readonly states: readonly PartitionState[]
+}
+
+export interface LaneLimits {
+  readonly rowsMax: number
+  readonly bytesMax: number
+}
+
+export class Lane {
+  readonly index: number
+  readonly partitions = new Map<number, PartitionState>()
+  readonly #limits: LaneLimits
+  /** Gives the bytes of a dropped chunk back to the process-wide bound. */
+  readonly #release: (bytes: number) => void
+  #chunks: Chunk[] = []
+  #outstanding = 0
+  #ended = false
+  #arrival = Promise.withResolvers<void>()
+
+  constructor(index: number, limits: LaneLimits, release: (bytes: number) => void) {
+    this.index = index
+    this.#limits = limits
+    this.#release = release
+  }
+
+  get waiting(): readonly Chunk[] {
+    return this.#chunks
+  }
+
+  push(chunk: Chunk): void {
+    this.#chunks.push(chunk)
+    this.#arrival.resolve()
+  }
+
+  /** No more will come: what is queued is still served, then batches() ends. */
+  end(): void {
+    this.#ended = true
+    this.#arrival.resolve()
+  }
+
+  drop(partition: number): void {
+    const state = this.partitions.get(partition)
+    if (state !== undefined) state.revoked = true
+    this.partitions.delete(partition)
+    this.#chunks = this.#chunks.filter((chunk) => {
+      if (chunk.partition !== partition) return true
+      this.#release(chunk.bytes)
+      return false
+    })
+  }
+
+  /** A batch has left the last room. */
+  finished(packed: Packed): void {
+    this.#outstanding -= packed.bytes
+    this.#release(packed.bytes)
+  }
+
+  /** Forgets every partition and everything under way; the pipeline must have ended. */
+  clear(): void {
+    for (const partition of [...this.partitions.keys()]) this.drop(partition)
+    this.#release(this.#outstanding)
+    this.#outstanding = 0
+  }
+
+  async *batches(signal: AbortSignal): AsyncGenerator<LaneBatch, void, void> {
+    const aborted = Promise.withResolvers<never>()
+    aborted.promise.catch(() => {})
+    const onAbort = () => aborted.reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      for (;;) {
+        signal.throwIfAborted()
+        if (this.#chunks.length === 0) {
+          if (this.#ended) return
+          this.#arrival = Promise.withResolvers()
+          await Promise.race([this.#arrival.promise, aborted.promise])
+          continue
+        }
+        const chunks = this.#take()
+        const packed = packChunks(chunks)
+        const states = packed.slices.map(({ partition }) => {
+          const state = this.partitions.get(partition)
+          assert(
+            state !== undefined,
+            () => `lane ${this.index} was given partition ${partition}, which it does not serve`,
+          )
+          return state
+        })
+        this.#outstanding += packed.bytes
+        yield { packed, states }
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Everything queued, up to the caps; records that only come by again never share a batch with new ones. */
+  #take(): Chunk[] {
+    const taken: Chunk[] = []
+    let rows = 0
+    let bytes = 0
+    const { rowsMax, bytesMax } = this.#limits
+    const first = this.#chunks[0] as Chunk
+    let count = 0
+    for (const chunk of this.#chunks) {
+      if (chunk.again !== first.again || rows >= rowsMax || bytes >= bytesMax) break
+      const share = Math.min(
+        rowsMax - rows,
+        Math.ceil(((bytesMax - bytes) / Math.max(chunk.bytes, 1)) * chunk.records.length),
+      )
+      if (chunk.records.length > share && share > 0) {
+        const [head, tail] = splitChunk(chunk, share)
+        taken.push(head)
+        this.#chunks[count] = tail
+        break
+      }
+      taken.push(chunk)
+      rows += chunk.records.length
+      bytes += chunk.bytes
+      count++
+    }
+    this.#chunks = this.#chunks.slice(count)
+    return taken
+  }
+}
+
+/** Cuts a chunk before its record number `count`; both parts together cover the same offsets and bytes. */
+export function splitChunk(chunk: Chunk, count: number): [Chunk, Chunk] {
+  const at = Number(chunk.records[count]?.offset)
+  const headBytes = Math.round((chunk.bytes * count) / chunk.records.length)
+  return [
+    { ...chunk, records: chunk.records.slice(0, count), nextOffset: at, bytes: headBytes },
+    { ...chunk, records: chunk.records.slice(count), firstOffset: at, bytes: chunk.bytes - headBytes },
+  ]
+}

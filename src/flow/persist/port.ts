@@ -1,0 +1,35 @@
+/** persist/: a decoded batch into the day's partitions and the ledger, in one transaction, or not at all. */
+import type { Decoded } from '../../core/batch.ts'
+import type { LedgerRow } from '../../core/ledger.ts'
+
+/** What publish/ has done meanwhile, for the ledger to remember: one per slice. */
+export interface Published {
+  readonly publishedOffset: number | null
+  /** Streams that moved since the ledger last heard: family -> last offset + 1. */
+  readonly streams: Readonly<Record<string, number>> | null
+}
+
+/** Rows of the batch that another record made: by row index. null: every row is this batch's own. */
+export type Foreign = ReadonlySet<number> | null
+
+export interface PersistLane {
+  /**
+   * Stores the batch and moves the ledger from each slice's firstOffset to its nextOffset, all or nothing. A batch that comes by again
+   * (`batch.again`) stores nothing; the answer is then read from the stored rows' own coordinates.
+   *
+   * TransientError: nothing is known to be stored, call again. LostError FENCED: the ledger stands elsewhere.
+   */
+  persist(batch: Decoded, published: readonly Published[], signal: AbortSignal): Promise<Foreign>
+  close(): Promise<void>
+}
+
+export interface Persist {
+  /** The ledger rows; a partition never seen gets one, starting at the offset `startAt` answers. */
+  marks(partitions: readonly number[], startAt: (partition: number) => number): Promise<LedgerRow[]>
+  /** Tells the ledger what has been published, when no further batch will (at the end of a drain). */
+  note(published: ReadonlyMap<number, Published>): Promise<void>
+  /** Makes the daily partitions from `fromDay` on that are not there yet. */
+  prepare(days: readonly number[], signal: AbortSignal): Promise<void>
+  lane(index: number): PersistLane
+  close(): Promise<void>
+}

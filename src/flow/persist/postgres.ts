@@ -1,0 +1,253 @@
+/**
+ * persist/ on PostgreSQL. The fast path is one message per batch: move the ledger, COPY each day's rows, COPY the rejects, commit. Only a duplicate
+ * key (23505) takes the slow one: stage, insert what is new, count the rest.
+ *
+ * The ledger is moved first, so that a process that has lost a partition fails before it has copied anything. A lost answer to COMMIT is no special
+ * case: after any failure the ledger is read before the batch is tried again.
+ */
+import pg from 'pg'
+import type { Decoded, Slice } from '../../core/batch.ts'
+import { LostError } from '../../core/errors.ts'
+import { formatUuid } from '../../core/identity.ts'
+import type { LedgerRow } from '../../core/ledger.ts'
+import { ensurePartitions } from '../../schema/partitions.ts'
+import { classifyPostgres, sqlState } from './classify.ts'
+import { runCopies } from './copy-transaction.ts'
+import type { Foreign, Persist, PersistLane, Published } from './port.ts'
+import * as sql from './sql.ts'
+
+export interface PostgresOptions {
+  readonly target: sql.Target
+  readonly connection: pg.ClientConfig
+  readonly transactionTimeoutMs: number
+  readonly lockTimeoutMs: number
+}
+
+/** After a duplicate, this many batches are staged at once: a producer that sends again sends many again, and an aborted COPY leaves dead rows. */
+const stagedAfterDuplicate = 16
+
+export function openPostgres(options: PostgresOptions): Persist {
+  const { target } = options
+  const control = session(options, 'control')
+  return {
+    async marks(partitions, startAt) {
+      try {
+        const client = await control.client()
+        await client.query(
+          `INSERT INTO ledger (consumer, topic, partition, start_offset, next_offset)
+           SELECT $1, $2, * FROM unnest($3::int[], $4::bigint[], $4::bigint[]) ON CONFLICT DO NOTHING`,
+          [target.consumer, target.topic, partitions, partitions.map(startAt)],
+        )
+        return await readLedger(client, target, partitions)
+      } catch (error) {
+        await control.discard()
+        throw classifyPostgres(error)
+      }
+    },
+    async note(published) {
+      try {
+        const client = await control.client()
+        for (const [partition, { publishedOffset, streams }] of published) {
+          await client.query(
+            `UPDATE ledger SET published_offset = greatest(published_offset, $4), streams = streams || $5::jsonb
+             WHERE consumer = $1 AND topic = $2 AND partition = $3 AND next_offset >= $4`,
+            [target.consumer, target.topic, partition, publishedOffset, JSON.stringify(streams ?? {})],
+          )
+        }
+      } catch (error) {
+        await control.discard()
+        throw classifyPostgres(error)
+      }
+    },
+    async prepare(days, signal) {
+      try {
+        await ensurePartitions(await control.client(), target.table, days, { signal })
+      } catch (error) {
+        await control.discard()
+        throw classifyPostgres(error)
+      }
+    },
+    lane: (index) => openLane(options, index),
+    close: () => control.close(),
+  }
+}
+
+async function readLedger(client: pg.Client, { consumer, topic }: sql.Target, partitions: readonly number[]) {
+  const { rows } = await client.query(
+    `SELECT partition, start_offset::text, next_offset::text, published_offset::text, streams
+     FROM ledger WHERE consumer = $1 AND topic = $2 AND partition = ANY ($3::int[])`,
+    [consumer, topic, partitions],
+  )
+  return rows.map(
+    (row): LedgerRow => ({
+      partition: row.partition,
+      startOffset: Number(row.start_offset),
+      nextOffset: Number(row.next_offset),
+      publishedOffset: row.published_offset === null ? null : Number(row.published_offset),
+      streams: new Map(Object.entries(row.streams as Record<string, number>)),
+    }),
+  )
+}
+
+function openLane(options: PostgresOptions, index: number): PersistLane {
+  const { target } = options
+  const lane = session(options, `lane ${index}`)
+  let staged = 0
+  /** The last attempt ended without an answer: whether it took effect, only the ledger knows. */
+  let uncertain = false
+
+  async function store(batch: Decoded, published: readonly Published[], signal: AbortSignal): Promise<Foreign> {
+    const client = await lane.client()
+    if (uncertain) {
+      if (await alreadyStored(client, target, batch.slices)) {
+        uncertain = false
+        return foreignOf(client, target, batch)
+      }
+      uncertain = false
+    }
+    if (staged > 0) return stage(client, batch, published, signal)
+    try {
+      await copy(client, batch, published)
+      return null
+    } catch (error) {
+      if (sqlState(error) !== '23505' && !isMissingPartition(error)) throw error
+      await client.query('ROLLBACK')
+      if (sqlState(error) === '23505') return stage(client, batch, published, signal)
+      await ensurePartitions(client, target.table, daysOf(batch), { signal })
+      return store(batch, published, signal)
+    }
+  }
+
+  async function copy(client: pg.Client, batch: Decoded, published: readonly Published[]): Promise<void> {
+    const statements = ['BEGIN', sql.advance(target, batch.slices, published, true)]
+    const buffers = batch.copies.map(({ bytes }) => bytes)
+    for (const { day } of batch.copies) statements.push(sql.copyDay(target, day))
+    if (batch.rejects.count > 0) {
+      statements.push(sql.copyRejects)
+      buffers.push(batch.rejects.bytes)
+    }
+    statements.push('COMMIT')
+    await runCopies(client, statements.join(';'), buffers)
+  }
+
+  async function stage(
+    client: pg.Client,
+    batch: Decoded,
+    published: readonly Published[],
+    signal: AbortSignal,
+  ): Promise<Foreign> {
+    await client.query(sql.createStaging(target))
+    await ensurePartitions(client, target.table, daysOf(batch), { signal })
+    const statements = ['BEGIN', sql.advance(target, batch.slices, published, false)]
+    const buffers = batch.copies.map(({ bytes }) => bytes)
+    for (const _ of batch.copies) statements.push(sql.copyStagedEvents)
+    if (batch.rejects.count > 0) {
+      statements.push(sql.copyStagedRejects)
+      buffers.push(batch.rejects.bytes)
+    }
+    await runCopies(client, statements.join(';'), buffers)
+    const { rows } = await client.query(sql.insertStaged(target))
+    const found = new Set(rows.map((row) => `${row.kafka_partition}/${row.kafka_offset}`))
+    const duplicates = new Set<number>()
+    const perSlice = batch.slices.map(() => 0)
+    for (let row = 0; row < batch.rows.count && found.size > 0; row++) {
+      const slice = batch.rows.slice[row] as number
+      if (!found.has(`${batch.slices[slice]?.partition}/${batch.rows.offset[row]}`)) continue
+      duplicates.add(row)
+      perSlice[slice] = (perSlice[slice] as number) + 1
+    }
+    await client.query(`${sql.count(target, batch.slices, perSlice)};COMMIT`)
+    staged = duplicates.size > 0 ? stagedAfterDuplicate : staged - 1
+    return duplicates.size > 0 ? duplicates : null
+  }
+
+  return {
+    async persist(batch, published, signal) {
+      const onAbort = () => void lane.discard()
+      signal.addEventListener('abort', onAbort, { once: true })
+      try {
+        signal.throwIfAborted()
+        if (batch.again) return await foreignOf(await lane.client(), target, batch)
+        return await store(batch, published, signal)
+      } catch (error) {
+        uncertain = true
+        await lane.discard()
+        const reaction = classifyPostgres(error)
+        // Fenced for certain: the ledger refused, so nothing of this batch took effect.
+        if (reaction instanceof LostError) uncertain = false
+        if (signal.aborted) throw signal.reason
+        throw reaction
+      } finally {
+        signal.removeEventListener('abort', onAbort)
+      }
+    },
+    close: () => lane.close(),
+  }
+}
+
+/** True: every slice is stored to its end. False: none is. Anything between means that somebody else has been here. */
+async function alreadyStored(client: pg.Client, target: sql.Target, slices: readonly Slice[]): Promise<boolean> {
+  const ledger = await readLedger(
+    client,
+    target,
+    slices.map(({ partition }) => partition),
+  )
+  const next = new Map(ledger.map((row) => [row.partition, row.nextOffset]))
+  if (slices.every(({ partition, nextOffset }) => next.get(partition) === nextOffset)) return true
+  if (slices.every(({ partition, firstOffset }) => next.get(partition) === firstOffset)) return false
+  throw new LostError('FENCED', 'After a lost answer the ledger stands neither before nor behind the batch.')
+}
+
+/** Rows whose stored twin carries other coordinates than this batch's record: another record made it. */
+async function foreignOf(client: pg.Client, target: sql.Target, batch: Decoded): Promise<Foreign> {
+  if (batch.rows.count === 0) return null
+  const ids: string[] = []
+  for (let row = 0; row < batch.rows.count; row++) ids.push(formatUuid(batch.rows.ids, row * 16))
+  const { rows } = await client.query(sql.coordinates(target), [ids])
+  const owner = new Map(rows.map((row) => [row.id, `${row.kafka_topic}/${row.kafka_partition}/${row.kafka_offset}`]))
+  const foreign = new Set<number>()
+  for (let row = 0; row < batch.rows.count; row++) {
+    const partition = batch.slices[batch.rows.slice[row] as number]?.partition
+    const here = `${target.topic}/${partition}/${batch.rows.offset[row]}`
+    if (owner.get(ids[row] as string) !== here) foreign.add(row)
+  }
+  return foreign.size > 0 ? foreign : null
+}
+
+const daysOf = ({ copies }: Decoded) => copies.map(({ day }) => day)
+
+/** undefined_table raised for the day's partition, not for a table that a migration makes. */
+const isMissingPartition = (error: unknown) =>
+  sqlState(error) === '42P01' && error instanceof Error && /_\d{4}_\d{2}_\d{2}"/.test(error.message)
+
+/** One connection that is opened when needed and thrown away after any error. */
+function session({ connection, target, transactionTimeoutMs, lockTimeoutMs }: PostgresOptions, name: string) {
+  let current: pg.Client | null = null
+  return {
+    async client(): Promise<pg.Client> {
+      if (current !== null) return current
+      const client = new pg.Client({ ...connection, application_name: `millrace ${target.consumer} ${name}` })
+      // A connection that dies while idle is noticed by the next query; without a listener it would end the process.
+      client.on('error', () => {
+        if (current === client) current = null
+      })
+      await client.connect()
+      await client.query(
+        `SET synchronous_commit = on; SET transaction_timeout = ${transactionTimeoutMs}; SET lock_timeout = ${lockTimeoutMs}`,
+      )
+      current = client
+      return client
+    },
+    /** Ends the connection at once, also in the middle of a query, which then fails. */
+    async discard(): Promise<void> {
+      const client = current as (pg.Client & { connection: { stream: { destroy(): void } } }) | null
+      current = null
+      client?.connection.stream.destroy()
+    },
+    async close(): Promise<void> {
+      const client = current
+      current = null
+      await client?.end()
+    },
+  }
+}

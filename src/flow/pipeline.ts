@@ -1,0 +1,114 @@
+/**
+ * The hallway. One lane's batches go through five rooms in the order of their names:
+ *
+ *   consume -> decode -> persist -> publish -> settle
+ *
+ * A subscriber never sees an event that is not durable, and a commit never outruns a publish, because a batch reaches a room only through the one
+ * before it. While one batch is copied, the next is decoded and the last is published. Nothing else in the house decides order.
+ */
+import { type Backoff, retry } from '../core/backoff.ts'
+import type { Decoded, Packed } from '../core/batch.ts'
+import type { TransientError } from '../core/errors.ts'
+import type { Room } from '../core/marks.ts'
+import { type RoomClock, stage } from '../core/stage.ts'
+import type { Decode } from './decode/port.ts'
+import type { Lane, LaneBatch, PartitionState } from './lane.ts'
+import type { Foreign, PersistLane, Published } from './persist/port.ts'
+import type { Publish } from './publish/port.ts'
+import type { Settler } from './settle/settler.ts'
+
+export interface Rooms {
+  readonly decode: Decode
+  readonly persist: PersistLane
+  readonly publish: Publish
+  readonly settle: Settler
+}
+
+/** What the hallway tells the outside: once per batch, never per record. */
+export interface Observer {
+  readonly clocks: Readonly<Record<'decode' | 'persist' | 'publish', RoomClock>>
+  decoded(batch: Decoded): void
+  persisted(batch: Decoded, foreign: Foreign): void
+  published(batch: Decoded, entries: number): void
+  retrying(room: Room, error: TransientError, attempt: number, delayMs: number): void
+}
+
+interface InHand extends LaneBatch {
+  readonly batch: Decoded
+}
+interface StoredInHand extends InHand {
+  readonly foreign: Foreign
+}
+
+/** Serves the lane until it ends (resolves) or something is lost or fatal (throws). One call at a time per lane. */
+export async function flow(
+  lane: Lane,
+  rooms: Rooms,
+  backoff: Backoff,
+  observer: Observer,
+  outer: AbortSignal,
+): Promise<void> {
+  const own = new AbortController()
+  const signal = AbortSignal.any([outer, own.signal])
+  const abort = (reason: unknown) => own.abort(reason)
+  const { clocks } = observer
+  const patiently = <T>(room: Room, work: () => Promise<T>) =>
+    retry(work, backoff, signal, (error, attempt, delayMs) => observer.retrying(room, error, attempt, delayMs))
+
+  async function decode({ packed, states }: LaneBatch): Promise<InHand> {
+    const batch = await rooms.decode.decode(packed, signal)
+    advance(batch, states, 'decode')
+    observer.decoded(batch)
+    return { batch, states, packed }
+  }
+
+  async function persist({ batch, states, packed }: InHand): Promise<StoredInHand> {
+    const published = states.map(notedSince)
+    const foreign = await patiently('persist', () => rooms.persist.persist(batch, published, signal))
+    if (!batch.again) for (const [index, state] of states.entries()) note(state, published[index] as Published)
+    advance(batch, states, 'persist')
+    observer.persisted(batch, foreign)
+    return { batch, states, packed, foreign }
+  }
+
+  async function publish({ batch, states, packed, foreign }: StoredInHand): Promise<InHand> {
+    const streams = states.map((state) => state.streams)
+    const entries = await patiently('publish', () => rooms.publish.publish(batch, foreign, streams, signal))
+    advance(batch, states, 'publish')
+    observer.published(batch, entries)
+    return { batch, states, packed }
+  }
+
+  const consumed = lane.batches(signal)
+  const decoded = stage(consumed, { ahead: 2, width: 2, abort, clock: clocks.decode }, decode)
+  const persisted = stage(decoded, { ahead: 1, width: 1, abort, clock: clocks.persist }, persist)
+  const published = stage(persisted, { ahead: 1, width: 1, abort, clock: clocks.publish }, publish)
+  for await (const { states, packed } of published) {
+    lane.finished(packed)
+    for (const state of states) rooms.settle.note(state)
+  }
+}
+
+function advance(batch: Decoded | Packed, states: readonly PartitionState[], room: Room): void {
+  batch.slices.forEach(({ nextOffset }, index) => {
+    const state = states[index] as PartitionState
+    state.marks.advance(room, nextOffset)
+    if (room !== 'persist') return
+    while (state.pending.length > 0 && (state.pending[0]?.nextOffset as number) <= nextOffset) state.pending.shift()
+  })
+}
+
+/** What has been published of this partition that its ledger row has not heard of. */
+export function notedSince({ marks, streams, noted }: PartitionState): Published {
+  let moved: Record<string, number> | null = null
+  for (const [family, last] of streams) {
+    if (noted.get(family) === last) continue
+    moved ??= {}
+    moved[family] = last
+  }
+  return { publishedOffset: marks.get('publish'), streams: moved }
+}
+
+function note({ noted }: PartitionState, { streams }: Published): void {
+  for (const family in streams) noted.set(family, streams[family] as number)
+}

@@ -1,0 +1,153 @@
+/**
+ * publish/ on Redis Streams, single server or cluster. One function call per partition and at most 500 entries or 1 MiB, all calls of a batch in
+ * flight together; each call carries what its streams must already hold, so that a call that overtakes a failed one is refused instead of leaving a hole.
+ */
+import { readFileSync } from 'node:fs'
+import { Cluster, type Redis } from 'ioredis'
+import type { Decoded } from '../../core/batch.ts'
+import type { Foreign } from '../persist/port.ts'
+import { classifyRedis, lacksFunction } from './classify.ts'
+import { streamKey } from './keys.ts'
+import type { Publish, Streams } from './port.ts'
+
+const library = readFileSync(new URL('./add.lua', import.meta.url), 'utf8')
+const add = 'millrace1_add'
+const callEntriesMax = 500
+const callBytesMax = 1024 * 1024
+
+export interface RedisPublishOptions {
+  readonly redis: Redis | Cluster
+  readonly streamLengthMax: number
+}
+
+/** One function call: the streams of one partition, in the order in which its entries came. */
+interface Call {
+  readonly partition: number
+  readonly streams: Streams
+  readonly parts: Map<string, { expected: number; last: number; args: (string | Buffer)[] }>
+  entries: number
+  bytes: number
+}
+
+export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publish {
+  async function load(): Promise<void> {
+    const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis]
+    await Promise.all(nodes.map((node) => node.function('LOAD', 'REPLACE', library)))
+  }
+
+  async function send(call: Call): Promise<number> {
+    const keys: string[] = []
+    const args: (string | Buffer | number)[] = [streamLengthMax]
+    for (const [family, { expected, args: entries }] of call.parts) {
+      keys.push(streamKey(family, call.partition))
+      args.push(expected, entries.length / 2)
+      for (const one of entries) args.push(one)
+    }
+    const run = () => redis.fcall(add, keys.length, ...keys, ...args) as Promise<number>
+    try {
+      return await run()
+    } catch (error) {
+      if (!lacksFunction(error)) throw error
+      await load()
+      return run()
+    }
+  }
+
+  return {
+    async last(streams) {
+      try {
+        return await Promise.all(
+          streams.map(async ({ partition, family }) => {
+            try {
+              const info = (await redis.xinfo('STREAM', streamKey(family, partition))) as unknown[]
+              const id = info[info.indexOf('last-generated-id') + 1]
+              return Number(String(id).split('-')[0])
+            } catch (error) {
+              if (error instanceof Error && /no such key/i.test(error.message)) return 0
+              throw error
+            }
+          }),
+        )
+      } catch (error) {
+        throw classifyRedis(error)
+      }
+    },
+
+    async publish(batch, foreign, streams, signal) {
+      signal.throwIfAborted()
+      const calls = callsOf(batch, foreign, streams)
+      const results = await abortable(Promise.allSettled(calls.map(send)), signal)
+      let added = 0
+      // In order: behind the first failure, later calls of the same partition were refused by the function itself.
+      for (const result of results) {
+        if (result.status === 'rejected') throw classifyRedis(result.reason)
+        added += Number(result.value)
+      }
+      for (const { streams, parts } of calls) for (const [family, { last }] of parts) streams.set(family, last)
+      return added
+    },
+
+    async close() {
+      redis.disconnect()
+    },
+  }
+}
+
+function callsOf(batch: Decoded, foreign: Foreign, streamsOf: readonly Streams[]): Call[] {
+  const { rows, slices, families, entryBytes, envelopes } = batch
+  const calls: Call[] = []
+  let call: Call | null = null
+  let at = -1
+  /** Where each stream will stand when the calls before have been carried out. */
+  let reached = new Map<string, number>()
+  for (let row = 0; row < rows.count; row++) {
+    if (foreign?.has(row)) continue
+    const slice = rows.slice[row] as number
+    if (slice !== at) {
+      at = slice
+      call = null
+      reached = new Map(streamsOf[slice])
+    }
+    const start = rows.entryStart[row] as number
+    const end = rows.entryEnd[row] as number
+    const entry = start < 0 ? view(envelopes, -start - 1, end) : view(entryBytes, start, end)
+    if (call === null || call.entries === callEntriesMax || call.bytes + entry.length > callBytesMax) {
+      call = {
+        partition: slices[slice]?.partition ?? -1,
+        streams: streamsOf[slice] as Streams,
+        parts: new Map(),
+        entries: 0,
+        bytes: 0,
+      }
+      calls.push(call)
+    }
+    const family = families[rows.family[row] as number] as string
+    const id = (rows.offset[row] as number) + 1
+    let part = call.parts.get(family)
+    if (part === undefined) {
+      part = { expected: reached.get(family) ?? 0, last: 0, args: [] }
+      call.parts.set(family, part)
+    }
+    part.args.push(String(id), entry)
+    // What comes by again lies below what the stream already holds.
+    part.last = Math.max(id, reached.get(family) ?? 0)
+    reached.set(family, part.last)
+    call.entries++
+    call.bytes += entry.length
+  }
+  return calls
+}
+
+const view = (bytes: Uint8Array, start: number, end: number) =>
+  Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start)
+
+function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<T>()
+  const onAbort = () => reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  work
+    .then(resolve, reject)
+    .finally(() => signal.removeEventListener('abort', onAbort))
+    .catch(() => {})
+  return promise
+}

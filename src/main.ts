@@ -1,0 +1,116 @@
+/**
+ * The command line. The only file that touches argv, the environment and signals; it wires technologies to rooms by calling them with arguments.
+ *
+ * Exit codes: 0 done, 1 failed (one line says why and what to do), 2 the command line or the settings are wrong.
+ */
+import { readFileSync } from 'node:fs'
+import { availableParallelism, hostname } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { Command, CommanderError } from 'commander'
+import { explain, FatalError } from './core/errors.ts'
+import type { Needed } from './core/settings.ts'
+import { loadSettings } from './process/load-settings.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+const write = (text: string) => void process.stdout.write(text)
+const writeError = (text: string) => void process.stderr.write(text)
+
+/** Aborted by the first SIGINT or SIGTERM, and when the parent that holds our channel dies; a second signal ends the process. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController()
+  const stop = (reason: string) => {
+    if (controller.signal.aborted) process.exit(1)
+    controller.abort(new Error(reason))
+  }
+  process.on('SIGINT', () => stop('SIGINT'))
+  process.on('SIGTERM', () => stop('SIGTERM'))
+  process.on('SIGHUP', () => stop('SIGHUP'))
+  if (process.channel !== undefined) {
+    process.on('disconnect', () => stop('the parent process ended'))
+    process.channel?.unref()
+  }
+  return controller.signal
+}
+
+function settingsFor(needs: readonly Needed[]) {
+  return loadSettings({ env: process.env, directory: process.cwd(), cores: availableParallelism(), needs })
+}
+
+const program = new Command('millrace')
+  .description('Carries CloudEvents from Kafka into PostgreSQL and Redis Streams, exactly once.')
+  .version(version)
+  .showHelpAfterError('(millrace --help lists the commands)')
+  .exitOverride()
+
+program
+  .command('consume <consumer>')
+  .description('run one process of the fleet until SIGTERM')
+  .action(async (name: string) => {
+    const { settings } = settingsFor(['kafkaBrokers', 'postgresUrl', 'redisUrls'])
+    const { loadConsumer } = await import('./process/load-consumer.ts')
+    const { createLogger } = await import('./process/log.ts')
+    const { createMetrics } = await import('./core/metrics.ts')
+    const { runConsumer } = await import('./process/lifecycle.ts')
+    const consumer = await loadConsumer(name)
+    const replica = settings.replica || `${hostname()}-${process.pid}`
+    await runConsumer({
+      settings,
+      consumer,
+      replica,
+      version,
+      logger: createLogger({ settings, consumer: name, replica, terminal: process.stderr.isTTY }),
+      metrics: createMetrics(),
+      clock: { nowMs: Date.now, steadyMs: () => performance.now(), random: Math.random },
+      drain: stopSignal(),
+      onServing: (adminUrl) => process.send?.({ type: 'ready', adminUrl, pid: process.pid }),
+    })
+  })
+
+program
+  .command('migrate')
+  .description('bring the database to the schema of this version')
+  .action(async () => {
+    const { settings } = settingsFor(['postgresUrl'])
+    const { connectPostgres } = await import('./process/connect-postgres.ts')
+    const { migrate } = await import('./schema/migrate.ts')
+    const session = await connectPostgres(settings, 'millrace migrate')
+    try {
+      const applied = await migrate({ session, signal: stopSignal() })
+      write(applied.length === 0 ? 'The schema is up to date.\n' : `Applied ${applied.join(', ')}.\n`)
+    } finally {
+      await session.end()
+    }
+  })
+
+program
+  .command('settings')
+  .description('print the effective settings and where each comes from, secrets hidden')
+  .option('--json', 'as JSON')
+  .action(async ({ json = false }: { json?: boolean }) => {
+    const { settingsCommand } = await import('./process/settings-command.ts')
+    settingsCommand({ ...settingsFor([]), json, write })
+  })
+
+/** What a person reads when something ends a command: one line, the cause for whoever needs more. */
+async function main(): Promise<void> {
+  try {
+    await program.parseAsync()
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? 0 : 2
+      return
+    }
+    writeError(`millrace: ${explain(error)}\n`)
+    if (!(error instanceof FatalError) || error.code === 'BUG' || process.env.MILLRACE_LOG_LEVEL === 'debug') {
+      console.error(error)
+    }
+    process.exitCode =
+      error instanceof FatalError && (error.code === 'USAGE' || error.code === 'SETTINGS_INVALID') ? 2 : 1
+  }
+  // Whatever a failed command left open must not keep the process: what it started, it has ended.
+  setTimeout(() => process.exit(), 1000).unref()
+}
+
+void root
+await main()

@@ -1,0 +1,375 @@
+/**
+ * One process of the fleet, from its first connection to its last commit:
+ *
+ *   connect and check -> join the group -> serve the lanes -> drain -> settle -> leave
+ *
+ * Whatever is wrong before the first record is one FatalError. While serving, a lost lane starts over behind the gate; anything fatal or unknown ends
+ * the process. `drain` aborted: finish what was taken in, settle, leave, return. No progress while there is lag: end, so that a supervisor can act.
+ */
+import { setInterval as every, setTimeout as sleep } from 'node:timers/promises'
+import kafkajs from 'kafkajs'
+import type { Logger } from 'pino'
+import { retry } from '../core/backoff.ts'
+import { dayOf } from '../core/day.ts'
+import { FatalError, LostError, type TransientError } from '../core/errors.ts'
+import type { Room } from '../core/marks.ts'
+import type { Metrics } from '../core/metrics.ts'
+import type { Settings } from '../core/settings.ts'
+import { readStatus, type Status } from '../core/status.ts'
+import { Budget } from '../flow/budget.ts'
+import { registerCodecs } from '../flow/consume/codecs.ts'
+import { openKafkajs } from '../flow/consume/kafkajs.ts'
+import { kafkajsLog } from '../flow/consume/kafkajs-log.ts'
+import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
+import { openPiscina } from '../flow/decode/piscina.ts'
+import { Lane } from '../flow/lane.ts'
+import { openPostgres } from '../flow/persist/postgres.ts'
+import { flow, notedSince, type Rooms } from '../flow/pipeline.ts'
+import { publishNothing } from '../flow/publish/none.ts'
+import { openRedis } from '../flow/publish/redis.ts'
+import { openSettler } from '../flow/settle/settler.ts'
+import { type Admin, startAdmin } from './admin.ts'
+import { Assignment } from './assignment.ts'
+import { kafkaConfig } from './connect-kafka.ts'
+import { connectPostgres, postgresConfig } from './connect-postgres.ts'
+import { connectRedis } from './connect-redis.ts'
+import { createHealth, type Phase } from './health.ts'
+import type { LoadedConsumer } from './load-consumer.ts'
+import { lagOf, observeLane, observeProcess } from './observe.ts'
+import { checkPostgres, checkRedis, checkTopic } from './preflight.ts'
+
+export interface LifecycleOptions {
+  readonly settings: Settings
+  readonly consumer: LoadedConsumer
+  readonly replica: string
+  readonly version: string
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly clock: { readonly nowMs: () => number; readonly steadyMs: () => number; readonly random: () => number }
+  /** Aborted: drain and return. */
+  readonly drain: AbortSignal
+  readonly onServing?: (adminUrl: string) => void
+}
+
+const dayMs = 86_400_000
+const hourMs = 3_600_000
+const valueBytesMax = 16 * 1024 * 1024
+/** kafkajs restarts inside itself so many times in a row before the process would rather start anew. */
+const clientRestartsMax = 10
+/** A room that has been retrying for so long makes its server "down" for health. */
+const downAfterAttempts = 3
+
+export async function runConsumer(options: LifecycleOptions): Promise<void> {
+  const { settings, consumer, logger, metrics, clock, drain } = options
+  const { definition } = consumer
+  const publishes = definition.route !== undefined && settings.redisUrls.length > 0
+  const startedMs = clock.nowMs()
+  await using stack = new AsyncDisposableStack()
+
+  // Connect and check.
+  const control = await connectPostgres(settings, `millrace ${consumer.name} preflight`)
+  stack.defer(() => control.end().catch(() => {}))
+  await checkPostgres(control, consumer)
+  registerCodecs()
+  mendKafkajs()
+  const kafka = new kafkajs.Kafka(kafkaConfig(settings, kafkajsLog(logger)))
+  const partitionCount = await checkTopic(kafka, control, consumer, settings)
+  const redis = publishes
+    ? await connectRedis(settings, {
+        name: `millrace-${consumer.name}`,
+        onError: (error) => logger.debug({ err: error }, 'redis connection error'),
+      })
+    : null
+  if (redis !== null) {
+    stack.defer(() => redis.disconnect())
+    await checkRedis(redis)
+  }
+
+  // The rooms.
+  const stop = new AbortController()
+  const failure = Promise.withResolvers<never>()
+  failure.promise.catch(() => {})
+  const fail = (error: unknown) => failure.reject(error)
+  const target = { consumer: consumer.name, topic: definition.topic, table: definition.table }
+  const { transactionTimeoutMs, lockTimeoutMs } = settings
+  const connection = postgresConfig(settings, `millrace ${consumer.name}`)
+  const persist = openPostgres({ target, connection, transactionTimeoutMs, lockTimeoutMs })
+  stack.defer(() => persist.close())
+  const { streamLengthMax } = settings
+  const publish = redis === null ? publishNothing : openRedis({ redis, streamLengthMax })
+  const limits = {
+    consumer: consumer.name,
+    eventPastMsMax: settings.eventPastDaysMax * dayMs,
+    eventFutureMsMax: settings.eventFutureHoursMax * hourMs,
+    valueBytesMax,
+  }
+  const decode = openPiscina({
+    consumerUrl: consumer.url,
+    limits,
+    workers: settings.workers,
+    now: clock.nowMs,
+    onError: fail,
+  })
+  stack.defer(() => decode.close())
+  await prepareDays(persist, settings, clock.nowMs(), stop.signal)
+  const consume = openKafkajs({
+    kafka,
+    topic: definition.topic,
+
+    ...settings,
+    group: settings.group || consumer.name,
+    restartsMax: clientRestartsMax,
+  })
+  const settleCounters = {
+    records: metrics.counter('records_total', { room: 'settle' }),
+    batches: metrics.counter('batches_total', { room: 'settle' }),
+  }
+  const settler = openSettler(consume.settle, settings.settleMs, {
+    committed(records) {
+      settleCounters.records.add(records)
+      settleCounters.batches.add()
+    },
+    failed: (error) => logger.debug({ err: error }, 'the offset mirror is late'),
+  })
+  stack.defer(() => settler.stop())
+
+  // Lanes, the gate, and what they tell.
+  const down = new Map<string, number>()
+  const backoff = { minMs: settings.retryBackoffMinMs, maxMs: settings.retryBackoffMaxMs, random: clock.random }
+  const retrying = (room: Room, error: TransientError, attempt: number, delayMs: number) => {
+    metrics.counter('retries_total', { room, code: error.code }).add()
+    const server = error.code.split('_')[0]?.toLowerCase() ?? 'unknown'
+    if (attempt + 1 >= downAfterAttempts) down.set(server, clock.nowMs() + delayMs + settings.redisTimeoutMs)
+    const level = attempt === 0 || (attempt & (attempt + 1)) === 0 ? 'warn' : 'debug'
+    logger[level](
+      { room, code: error.code, attempt, delayMs: Math.round(delayMs), reason: error.message },
+      'trying again',
+    )
+  }
+  const budget = new Budget(settings.inFlightBytesMax)
+  const lanes = Array.from(
+    { length: settings.lanes },
+    (_, index) =>
+      new Lane(index, { rowsMax: settings.batchRowsMax, bytesMax: settings.batchBytesMax }, (bytes) =>
+        budget.give(bytes),
+      ),
+  )
+  let heardMs: number | null = null
+  let phase: Phase = 'starting'
+  const consumed = metrics.counter('records_total', { room: 'consume' })
+  const consumedBatches = metrics.counter('batches_total', { room: 'consume' })
+  const assignment = new Assignment({
+    consume,
+    persist,
+    publish,
+    lanes,
+    budget,
+    policy: { topic: definition.topic, publishes, streamLost: settings.streamLost },
+    startFrom: settings.startFrom,
+    patiently: (work) =>
+      retry(work, backoff, stop.signal, (error, attempt, delayMs) => retrying('consume', error, attempt, delayMs)),
+    on: {
+      heard: () => {
+        heardMs = clock.nowMs()
+      },
+      taken: (records) => {
+        consumed.add(records)
+        consumedBatches.add()
+      },
+      assigned(partitions, added, removed) {
+        if (phase === 'starting') phase = 'running'
+        metrics.counter('rebalances_total').add()
+        logger.info({ partitions: partitions.length, added, removed }, 'partitions assigned')
+      },
+      sought(partition, from, to) {
+        metrics.counter('gate_seeks_total').add()
+        logger.debug({ partition, from, to }, 'reading on from elsewhere')
+      },
+      streamLost(partition, lost, from) {
+        metrics.counter('lost_total', { code: 'STREAM_LOST' }).add()
+        logger.warn({ partition, lost, from }, 'a stream has lost entries: filling it again from Kafka')
+      },
+      failed: fail,
+    },
+  })
+  observeProcess(metrics, assignment, budget, definition.topic, clock.nowMs)
+  metrics.gauge('info', { version: options.version, consumer: consumer.name, replica: options.replica }).set(1)
+
+  const sizes = { last: 0 }
+  const observers = lanes.map(() => observeLane(metrics, clock, sizes, retrying))
+
+  async function serve(lane: Lane, index: number): Promise<void> {
+    const persistLane = persist.lane(index)
+    const rooms: Rooms = { decode, persist: persistLane, publish, settle: settler }
+    const observer = observers[index] as (typeof observers)[number]
+    try {
+      for (;;) {
+        try {
+          return await flow(lane, rooms, backoff, observer, stop.signal)
+        } catch (error) {
+          if (!(error instanceof LostError) || stop.signal.aborted) throw error
+          if (error.code === 'FENCED') metrics.counter('fenced_total').add()
+          metrics.counter('lost_total', { code: error.code }).add()
+          logger.warn({ lane: index, code: error.code, reason: error.message }, 'lost: starting the lane over')
+          for (const clock of Object.values(observer.clocks)) clock.reset()
+          assignment.reset(lane)
+        }
+      }
+    } finally {
+      await persistLane.close().catch(() => {})
+    }
+  }
+
+  // Health, and the admin port.
+  const health = createHealth({ progressTimeoutMs: settings.progressTimeoutMs, now: clock.nowMs })
+  const downNow = () => [...down].filter(([, untilMs]) => untilMs > clock.nowMs()).map(([server]) => server)
+  const observeHealth = () =>
+    health.observe({
+      phase,
+      moved: metrics.sum('records_total'),
+      lagRecords: assignment.gated ? null : lagOf(assignment, clock.nowMs()).records,
+      heardMs,
+      down: downNow(),
+    })
+  const status = (): Status => {
+    for (const observer of observers) observer.flush()
+    const lag = lagOf(assignment, clock.nowMs())
+    const live = health.live()
+    const ready = health.ready()
+    return readStatus(
+      {
+        version: options.version,
+        consumer: consumer.name,
+        replica: options.replica,
+        pid: process.pid,
+        startedMs,
+        atMs: clock.nowMs(),
+        phase,
+        live: live.ok,
+        ready: ready.ok,
+        reasons: [...live.reasons, ...ready.reasons],
+        lagRecords: lag.records,
+        lagSeconds: lag.seconds,
+        bytesInFlight: budget.bytes,
+        inFlightBytesMax: settings.inFlightBytesMax,
+        residentBytes: process.memoryUsage.rss(),
+        lanes: lanes.length,
+        partitions: lanes.flatMap((lane) =>
+          [...lane.partitions.values()].map(({ partition, marks, highWatermark }) => ({
+            topic: definition.topic,
+            partition,
+            lane: lane.index,
+            marks: marks.all(),
+            endOffset: highWatermark,
+          })),
+        ),
+      },
+      metrics,
+    )
+  }
+  const admin: Admin = await startAdmin({
+    host: settings.adminHost,
+    port: settings.adminPort,
+    metrics: {
+      contentType: metrics.contentType,
+      render: () => {
+        for (const observer of observers) observer.flush()
+        return metrics.render()
+      },
+    },
+    live: () => health.live(),
+    ready: () => health.ready(),
+    status,
+    logger,
+  })
+  stack.defer(() => admin.close())
+
+  // Serve.
+  const serving = lanes.map(serve)
+  for (const one of serving) one.catch(fail)
+  const running = consume.run(assignment)
+  running.catch(fail)
+  void watch().catch(fail)
+  logger.info(
+    { topic: definition.topic, partitions: partitionCount, lanes: lanes.length, publishes, admin: admin.url },
+    'serving',
+  )
+  options.onServing?.(admin.url)
+
+  /** Once a second: is there progress? Once an hour: are the next days' partitions there? */
+  async function watch(): Promise<void> {
+    let preparedDay = dayOf(clock.nowMs())
+    for await (const _ of every(1000, undefined, { signal: stop.signal, ref: false })) {
+      observeHealth()
+      const { ok, reasons } = health.live()
+      if (!ok) {
+        throw new FatalError(
+          'NO_PROGRESS',
+          `${reasons.join('; ')}.`,
+          'The supervisor starts the process anew; the log says what came before.',
+        )
+      }
+      const today = dayOf(clock.nowMs())
+      if (today === preparedDay) continue
+      preparedDay = today
+      await prepareDays(persist, settings, clock.nowMs(), stop.signal).catch((error: unknown) => {
+        // A missing partition is made on demand; tomorrow this is tried again.
+        logger.warn({ err: error }, 'could not make partitions ahead')
+      })
+    }
+  }
+
+  try {
+    await Promise.race([failure.promise, aborted(drain)])
+    phase = 'draining'
+    logger.info('draining')
+    const drained = drainAll()
+    drained.catch(() => {})
+    const late = sleep(settings.drainMs, undefined, { signal: stop.signal, ref: false }).then(() => {
+      throw new FatalError(
+        'DRAIN_TIMEOUT',
+        `The drain did not end within ${settings.drainMs} ms.`,
+        'What was not settled is read again by the next owner; raise MILLRACE_DRAIN_MS if this is usual.',
+      )
+    })
+    late.catch(() => {})
+    await Promise.race([drained, late, failure.promise])
+    logger.info('drained')
+  } catch (error) {
+    stop.abort(error)
+    await Promise.allSettled(serving)
+    // Leaving lets the others take over at once; a client that has given up must not keep us.
+    await Promise.race([consume.stop().catch(() => {}), sleep(3000, undefined, { ref: false })])
+    throw error
+  } finally {
+    stop.abort(new Error('ended'))
+  }
+
+  async function drainAll(): Promise<void> {
+    consume.pause()
+    for (const lane of lanes) lane.end()
+    await Promise.all(serving)
+    await settler.flush()
+    const published = new Map([...assignment.states()].map((state) => [state.partition, notedSince(state)]))
+    await persist.note(published)
+    await consume.stop()
+    await running
+  }
+}
+
+function prepareDays(
+  persist: ReturnType<typeof openPostgres>,
+  settings: Settings,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const today = dayOf(nowMs)
+  // Yesterday's too: at midnight its last events are still on their way.
+  const days = Array.from({ length: settings.partitionsAheadDays + 2 }, (_, index) => today - 1 + index)
+  return persist.prepare(days, signal)
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
