@@ -77,7 +77,7 @@ begin
   select n.nspname, c.relname || to_char(day, '_YYYY_MM_DD') into strict home, child
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = parent;
 
-  if length(child) > 63 then
+  if octet_length(child) > 63 then
     raise exception 'the name % is too long', child using errcode = '42622';
   end if;
 

@@ -1,0 +1,217 @@
+-- The schema after all migrations: made by `npm run schema`, for reading. What is run are the numbered files.
+
+create table cloud_events (
+  id uuid not null,
+  event_time timestamp with time zone not null,
+  source text collate "C" not null,
+  event_id text collate "C" not null,
+  type text collate "C" not null,
+  subject text collate "C",
+  tenant_id text collate "C",
+  data jsonb,
+  extensions jsonb,
+  kafka_topic text collate "C" not null,
+  kafka_partition integer not null,
+  kafka_offset bigint not null,
+  kafka_time timestamp with time zone not null,
+  ingested_at timestamp with time zone not null default now(),
+  constraint cloud_events_pkey PRIMARY KEY (id)
+)
+partition by RANGE (id);
+CREATE INDEX cloud_events_type_event_time_idx ON cloud_events USING btree (type, event_time);
+
+create table ledger (
+  consumer text collate "C" not null,
+  topic text collate "C" not null,
+  partition integer not null,
+  start_offset bigint not null,
+  next_offset bigint not null,
+  published_offset bigint,
+  streams jsonb not null default '{}'::jsonb,
+  stored bigint not null default 0,
+  rejected bigint not null default 0,
+  duplicated bigint not null default 0,
+  skipped bigint not null default 0,
+  updated_at timestamp with time zone not null default now(),
+  constraint ledger_marks CHECK (partition >= 0 AND start_offset >= 0 AND next_offset >= start_offset AND published_offset <= next_offset),
+  constraint ledger_pkey PRIMARY KEY (consumer, topic, partition)
+)
+with (fillfactor=20, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=100000, vacuum_truncate=off);
+
+create table millrace_migrations (
+  id integer not null,
+  name text not null,
+  breaking boolean not null,
+  checksum text not null,
+  applied_at timestamp with time zone not null default now(),
+  constraint millrace_migrations_pkey PRIMARY KEY (id)
+);
+
+create table rejects (
+  id bigint generated always as identity,
+  consumer text collate "C" not null,
+  topic text collate "C" not null,
+  partition integer not null,
+  kafka_offset bigint not null,
+  kafka_time timestamp with time zone not null,
+  key bytea,
+  value bytea,
+  headers jsonb not null default '[]'::jsonb,
+  code text collate "C" not null,
+  reason text not null,
+  decoder text collate "C" not null,
+  attempts integer not null default 0,
+  rejected_at timestamp with time zone not null default now(),
+  constraint rejects_consumer_topic_partition_kafka_offset_key UNIQUE (consumer, topic, partition, kafka_offset),
+  constraint rejects_pkey PRIMARY KEY (id)
+);
+
+CREATE OR REPLACE PROCEDURE millrace_advance(IN consumer text, IN topic text, IN partitions integer[], IN expected bigint[], IN next bigint[], IN stored integer[], IN rejected integer[], IN duplicated integer[], IN skipped integer[], IN published bigint[], IN streams jsonb[])
+ LANGUAGE plpgsql
+AS $procedure$
+#variable_conflict use_variable
+declare
+  moved bigint;
+  stuck record;
+begin
+  perform count(*) from (
+    select from ledger l
+    where l.consumer = consumer and l.topic = topic and l.partition = any (partitions)
+    order by l.partition
+    for no key update
+  ) locked;
+
+  update ledger l set
+    next_offset = next[given.at],
+    published_offset = greatest(l.published_offset, published[given.at]),
+    streams = case when streams[given.at] is null then l.streams else l.streams || streams[given.at] end,
+    stored = l.stored + stored[given.at],
+    rejected = l.rejected + rejected[given.at],
+    duplicated = l.duplicated + duplicated[given.at],
+    skipped = l.skipped + skipped[given.at],
+    updated_at = now()
+  from (
+    select u.partition, u.ordinality::integer as at from unnest(partitions) with ordinality as u (partition, ordinality)
+  ) given
+  where l.consumer = consumer and l.topic = topic and l.partition = given.partition
+    and l.next_offset = expected[given.at] and expected[given.at] <= next[given.at];
+
+  get diagnostics moved = row_count;
+  if moved = cardinality(partitions) then
+    return;
+  end if;
+
+  -- Rows this very call has moved carry its transaction id.
+  select given.partition, expected[given.at] as expected, l.next_offset as found into stuck
+  from (
+    select u.partition, u.ordinality::integer as at from unnest(partitions) with ordinality as u (partition, ordinality)
+  ) given
+  left join ledger l on l.consumer = consumer and l.topic = topic and l.partition = given.partition
+  where l.next_offset is distinct from expected[given.at] and l.xmin is distinct from pg_current_xact_id()::xid
+  order by given.partition
+  limit 1;
+
+  if stuck is null then
+    raise exception 'millrace_advance of %/%: a partition is null or named twice, or an offset goes back', consumer, topic
+      using errcode = 'MR002';
+  end if;
+  raise exception 'partition % of %/%: expected next offset %, found %',
+    stuck.partition, consumer, topic, stuck.expected, coalesce(stuck.found::text, 'no row')
+    using errcode = 'MR001', detail = 'Another process has moved this partition on.';
+end
+$procedure$;
+
+CREATE OR REPLACE PROCEDURE millrace_count(IN consumer text, IN topic text, IN partitions integer[], IN stored integer[], IN duplicated integer[])
+ LANGUAGE sql
+BEGIN ATOMIC
+ UPDATE ledger l SET stored = (l.stored + given.stored), duplicated = (l.duplicated + given.duplicated)
+    FROM UNNEST(millrace_count.partitions, millrace_count.stored, millrace_count.duplicated) given(partition, stored, duplicated)
+   WHERE ((l.consumer = millrace_count.consumer) AND (l.topic = millrace_count.topic) AND (l.partition = given.partition));
+END;
+
+CREATE OR REPLACE FUNCTION millrace_event_id(event_time timestamp with time zone, source text, event_id text)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+declare
+  tail bytea := substr(sha256(convert_to(source || chr(10) || event_id, 'UTF8')), 1, 10);
+begin
+  if event_time < timestamptz '1970-01-01 00:00:00+00' or event_time >= timestamptz '10000-01-01 00:00:00+00' then
+    raise exception 'no event has an id at %', event_time using errcode = '22008';
+  end if;
+  tail := set_byte(tail, 0, 112 | (get_byte(tail, 0) & 15));
+  tail := set_byte(tail, 2, 128 | (get_byte(tail, 2) & 63));
+  return (left(millrace_id_floor(event_time)::text, 13) || encode(tail, 'hex'))::uuid;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION millrace_id_floor(moment timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (moment IS NOT NULL) THEN ((lpad(to_hex((floor((EXTRACT(epoch FROM (LEAST(GREATEST(moment, '1970-01-01 00:00:00+00'::timestamp with time zone), '10000-01-01 00:00:00+00'::timestamp with time zone) - '1970-01-01 00:00:00+00'::timestamp with time zone)) * (1000)::numeric)))::bigint), 12, '0'::text) || '00000000000000000000'::text))::uuid ELSE NULL::uuid END;
+
+CREATE OR REPLACE FUNCTION millrace_make_partition(parent regclass, day date)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+declare
+  home text;
+  child text;
+  existing regclass;
+  lower_time timestamptz := day::timestamp at time zone 'UTC';
+  upper_time timestamptz := (day + 1)::timestamp at time zone 'UTC';
+  granted record;
+begin
+  perform pg_advisory_xact_lock(hashtext('millrace_make_partition'), hashtext(parent::oid::text));
+  select n.nspname, c.relname || to_char(day, '_YYYY_MM_DD') into strict home, child
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = parent;
+
+  if octet_length(child) > 63 then
+    raise exception 'the name % is too long', child using errcode = '42622';
+  end if;
+
+  existing := to_regclass(format('%I.%I', home, child));
+  if existing is not null then
+    if exists (select from pg_inherits i where i.inhparent = parent and i.inhrelid = existing and not i.inhdetachpending) then
+      return false;
+    end if;
+    raise exception 'table % exists but is not a partition of %', existing, parent using errcode = 'MR003';
+  end if;
+
+  execute format('create table %I.%I (like %s including all, constraint day check (event_time >= %L and event_time < %L))',
+    home, child, parent, lower_time, upper_time);
+  execute format('alter table %s attach partition %I.%I for values from (%L) to (%L)',
+    parent, home, child, millrace_id_floor(lower_time), millrace_id_floor(upper_time));
+
+  -- A COPY into the day itself asks for rights on the day, and LIKE does not take them over.
+  for granted in
+    select a.privilege_type as privilege, case when a.grantee = 0 then 'public' else a.grantee::regrole::text end as grantee
+    from pg_class c, aclexplode(c.relacl) a where c.oid = parent and a.grantee <> c.relowner
+  loop
+    execute format('grant %s on %I.%I to %s', granted.privilege, home, child, granted.grantee);
+  end loop;
+  return true;
+end
+$function$;
+
+comment on table cloud_events is 'CloudEvents, one row per (source, event_id). Ask by id >= millrace_id_floor(time) to touch only the days in question, also where the time is now() - interval.';
+comment on column cloud_events.id is 'millrace_event_id(event_time, source, event_id): the same event has the same id in every process and every replay.';
+comment on column cloud_events.event_time is 'The event''s own time, or the record''s Kafka timestamp where it has none.';
+comment on column cloud_events.event_id is 'The CloudEvents attribute id, unique within source.';
+comment on column cloud_events.extensions is 'Extension attributes that have no column of their own.';
+comment on column cloud_events.kafka_offset is 'With kafka_topic and kafka_partition: the record that made this row.';
+comment on table ledger is 'How far each partition of a consumer is. Changed in the same transaction as the rows it counts, by millrace_advance only.';
+comment on column ledger.start_offset is 'First Kafka offset this ledger ever covered.';
+comment on column ledger.next_offset is 'First Kafka offset not yet persisted: everything from start_offset up to here is a row, a reject, a duplicate or a skip.';
+comment on column ledger.published_offset is 'First Kafka offset not known to be published; at most a batch behind the streams. Null: nothing was ever published.';
+comment on column ledger.streams is 'Stream family to the last published Kafka offset + 1, that is the time part of the last id in <family>:{<partition>}.';
+comment on procedure millrace_advance is 'Compare-and-set of the ledger, all partitions or none. MR001: a partition is not where it was expected. MR002: the call itself is wrong.';
+comment on procedure millrace_count is 'Adds to the counters of rows this transaction has advanced.';
+comment on function millrace_event_id is 'The key of an event: a UUIDv7 of its millisecond (rounded down) and 74 bits of sha256(source, line feed, id).';
+comment on function millrace_id_floor is 'The lowest id an event of this millisecond or later can have: id >= millrace_id_floor(now() - interval ''1 hour'') prunes days and uses the key.';
+comment on function millrace_make_partition is 'Makes the partition of a UTC day of a table shaped like cloud_events, without stalling readers or writers; false when it was there. MR003: a table of that name exists and is no partition.';
+comment on table rejects is 'Records that could not become rows, byte for byte, with the reason. Written in the transaction that moves the ledger past them.';
+comment on column rejects.headers is 'Pairs [name, value in base64 or null] in the order of the record.';
+comment on column rejects.decoder is 'Name and version of the decoder that said no.';
