@@ -42,7 +42,7 @@ export function openKafka(settings: Settings): Kafka {
  * kafkajs leaves Nagle's algorithm on: a commit or heartbeat written while the broker holds a long fetch of the same connection would wait for the
  * broker's delayed acknowledgement, up to 40 ms on Linux.
  */
-const openSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
+export const openSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
   // The client passes null where there is no TLS, whatever its types say.
   const secure = ssl as tls.ConnectionOptions | null | undefined
   const socket = secure
