@@ -1,0 +1,158 @@
+/**
+ * The body of `millrace simulate`: a line that renews itself on a terminal, a plain line a second elsewhere, one JSON line at the end for programs.
+ * A signal stops the schedule; what is in flight is awaited, and the last line is printed all the same.
+ */
+import kafkajs, { type KafkaConfig } from 'kafkajs'
+import { parseDuration } from '../core/duration.ts'
+import { FatalError } from '../core/errors.ts'
+import { type CodecName, codecs } from '../flow/consume/codecs.ts'
+import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
+import { type SimulateStats, simulate } from './kafka.ts'
+import { ensureTopic } from './topic.ts'
+
+/** As the command line has them: text, checked here. The names are those of the options. */
+export interface SimulateFlags {
+  readonly topic?: string
+  readonly rate?: string
+  readonly for?: string
+  readonly events?: string
+  readonly seed?: string
+  readonly codec?: string
+  readonly duplicates?: string
+  readonly poison?: string
+  readonly binary?: string
+  readonly partitions?: string
+  readonly replication?: string
+  readonly acks?: string
+  readonly create?: boolean
+  readonly json?: boolean
+}
+
+export interface SimulateIo {
+  readonly kafka: KafkaConfig
+  readonly signal: AbortSignal
+  readonly now: () => number
+  /** Progress, for people. */
+  readonly write: (text: string) => void
+  /** The JSON line. With --json the progress belongs on standard error, so that standard output is one line. */
+  readonly writeResult: (text: string) => void
+  readonly terminal: boolean
+}
+
+/** For the command line's help, one row per option. */
+export const simulateFlags: readonly (readonly [flag: string, help: string, standard?: string])[] = [
+  ['--topic <name>', 'the topic to send to', 'cloud-events'],
+  ['--rate <n>', 'records per second, or `max`', '6667'],
+  ['--for <duration>', 'stop after 30s, 5m, 1h30m'],
+  ['--events <n>', 'stop after so many records'],
+  ['--seed <n>', 'the same seed makes the same events (default: the time of the start)'],
+  ['--codec <name>', 'none, gzip, snappy, lz4 or zstd', 'snappy'],
+  ['--duplicates <share>', "share of records sent twice, as a producer's retry", '0.001'],
+  ['--poison <share>', 'share of bad records', '0.0005'],
+  ['--binary <share>', "share of events in CloudEvents' binary mode", '0'],
+  ['--partitions <n>', 'with --create: of the new topic; else: use only so many'],
+  ['--replication <n>', 'with --create: replication factor', '1'],
+  ['--create', 'create the topic when it is missing'],
+  ['--acks <n>', '-1 all replicas, 1 the leader, 0 none', '-1'],
+  ['--json', 'one JSON line at the end'],
+]
+
+const partitionsDefault = 100
+
+const usage = (option: string, text: string, expected: string) =>
+  new FatalError('USAGE', `--${option} reads '${text}'.`, `It takes ${expected}.`)
+
+function whole(option: string, text: string, min: number): number {
+  const value = Number(text.replaceAll('_', ''))
+  if (text.trim() === '' || !Number.isSafeInteger(value) || value < min) {
+    throw usage(option, text, `a whole number of at least ${min}`)
+  }
+  return value
+}
+
+function share(option: string, text: string): number {
+  const value = Number(text)
+  if (text.trim() === '' || !(value >= 0 && value <= 1)) throw usage(option, text, 'a share from 0 to 1')
+  return value
+}
+
+function rateOf(text: string): number {
+  if (text === 'max') return Number.POSITIVE_INFINITY
+  const value = Number(text.replaceAll('_', ''))
+  if (text.trim() === '' || !(value > 0) || !Number.isFinite(value)) {
+    throw usage('rate', text, 'records per second, more than 0, or `max`')
+  }
+  return value
+}
+
+function oneOf<T extends string>(option: string, text: string, allowed: readonly T[]): T {
+  if (!(allowed as readonly string[]).includes(text)) throw usage(option, text, `one of ${allowed.join(', ')}`)
+  return text as T
+}
+
+/** Every flag checked, with its default; throws USAGE. */
+export function readFlags(flags: SimulateFlags, now: () => number) {
+  const { partitions } = flags
+  const acks = Number(oneOf('acks', flags.acks ?? '-1', ['-1', '0', '1'])) as -1 | 0 | 1
+  return {
+    topic: flags.topic ?? 'cloud-events',
+    rate: rateOf(flags.rate ?? '6667'),
+    ...(flags.for !== undefined && { forMs: parseDuration(flags.for, '--for') }),
+    ...(flags.events !== undefined && { events: whole('events', flags.events, 1) }),
+    seed: flags.seed === undefined ? Math.floor(now()) : whole('seed', flags.seed, 0),
+    codec: oneOf('codec', flags.codec ?? 'snappy', ['none', ...(Object.keys(codecs) as CodecName[])]),
+    duplicates: share('duplicates', flags.duplicates ?? '0.001'),
+    poison: share('poison', flags.poison ?? '0.0005'),
+    binary: share('binary', flags.binary ?? '0'),
+    ...(partitions !== undefined && { partitions: whole('partitions', partitions, 1) }),
+    replicationFactor: whole('replication', flags.replication ?? '1', 1),
+    acks,
+    create: flags.create === true,
+    json: flags.json === true,
+  }
+}
+
+const count = (value: number) => Math.round(value).toLocaleString('en')
+
+function line(stats: SimulateStats, perSecond: number): string {
+  const parts = [
+    `${count(stats.produced)} sent`,
+    `${count(perSecond)}/s`,
+    `late p99 ${stats.lateMsP99} ms`,
+    `acknowledged p50 ${stats.ackMsP50} ms, p99 ${stats.ackMsP99} ms`,
+  ]
+  if (stats.waiting > 0) parts.push(`${count(stats.waiting)} waiting`)
+  if (stats.failed > 0) parts.push(`${count(stats.failed)} FAILED`)
+  return parts.join('  ')
+}
+
+/** Answers the exit code: 0, or 1 when records were given up. */
+export async function simulateKafka(flags: SimulateFlags, io: SimulateIo): Promise<number> {
+  const { create, json, replicationFactor, ...options } = readFlags(flags, io.now)
+  if (create) {
+    mendKafkajs()
+    const plan = { partitions: options.partitions ?? partitionsDefault, replicationFactor }
+    await ensureTopic(new kafkajs.Kafka(io.kafka), options.topic, plan)
+  }
+  let last = { produced: 0, elapsedMs: 0 }
+  const final = await simulate({
+    ...options,
+    kafka: io.kafka,
+    signal: io.signal,
+    now: io.now,
+    onStats(stats) {
+      const perSecond = ((stats.produced - last.produced) * 1000) / Math.max(1, stats.elapsedMs - last.elapsedMs)
+      last = stats
+      io.write(io.terminal ? `\r\x1b[2K${line(stats, perSecond)}` : `${line(stats, perSecond)}\n`)
+    },
+  })
+  const ratePerSecond = Math.round((final.produced * 1000) / Math.max(1, final.elapsedMs))
+  if (json) io.writeResult(`${JSON.stringify({ topic: options.topic, seed: options.seed, ratePerSecond, ...final })}\n`)
+  else {
+    const kinds = `${count(final.events)} events, ${count(final.duplicates)} duplicates, ${count(final.poison)} bad`
+    io.write(
+      `${io.terminal ? '\n' : ''}${count(final.produced)} records in ${(final.elapsedMs / 1000).toFixed(1)} s to '${options.topic}': ${kinds}; seed ${options.seed}\n`,
+    )
+  }
+  return final.failed > 0 ? 1 : 0
+}

@@ -1,0 +1,178 @@
+/**
+ * Kafka's record batch, version 2 (KIP-98, every broker since 0.11), written straight into bytes. Pure.
+ *
+ * kafkajs makes three or four Buffers per record and a checksum byte by byte: 90 us of CPU per event at 6,667 events/s over 100 partitions, 60 % of a
+ * core, on a machine whose two cores carry everything that is being measured. This costs about 3 us, and kafkajs keeps the rest: connections,
+ * metadata, leaders, retries.
+ */
+import { type CodecName, codecs } from '../flow/consume/codecs.ts'
+
+export interface BatchRecord {
+  readonly key: string
+  readonly value: string | Buffer
+  readonly timestampMs: number
+  readonly headers: Readonly<Record<string, string | Buffer>>
+}
+
+export interface EncodedBatch {
+  readonly batch: Buffer
+  /** Bytes of keys and values, before compression. */
+  readonly contentBytes: number
+}
+
+const attributesOf = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const
+/** From the base offset to the record count. */
+const headBytes = 61
+/** Where the bytes under the checksum begin. */
+const checkedAt = 21
+const varintBytesMax = 5
+
+// --- CRC-32C, eight bytes a step (slicing-by-8): 0.7 ns a byte, where one byte a step takes 2.5 ---------------------------------------------------
+
+const crcTable = new Int32Array(8 * 256)
+for (let i = 0; i < 256; i++) {
+  let crc = i
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
+  crcTable[i] = crc
+}
+for (let i = 256; i < crcTable.length; i++) {
+  const before = crcTable[i - 256] as number
+  crcTable[i] = (before >>> 8) ^ (crcTable[before & 0xff] as number)
+}
+
+export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length): number {
+  const t = crcTable as Int32Array & Record<number, number>
+  const b = bytes as Uint8Array & Record<number, number>
+  let crc = -1
+  let at = start
+  for (; at + 8 <= end; at += 8) {
+    const low = crc ^ (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24))
+    crc =
+      t[1792 + (low & 0xff)]! ^
+      t[1536 + ((low >>> 8) & 0xff)]! ^
+      t[1280 + ((low >>> 16) & 0xff)]! ^
+      t[1024 + (low >>> 24)]! ^
+      t[768 + b[at + 4]!]! ^
+      t[512 + b[at + 5]!]! ^
+      t[256 + b[at + 6]!]! ^
+      t[b[at + 7]!]!
+  }
+  for (; at < end; at++) crc = (crc >>> 8) ^ t[(crc ^ b[at]!) & 0xff]!
+  return ~crc >>> 0
+}
+
+// --- records --------------------------------------------------------------------------------------------------------------------------------------
+
+const zigzag = (value: number) => ((value << 1) ^ (value >> 31)) >>> 0
+
+function varintBytes(value: number): number {
+  const bits = 32 - Math.clz32(zigzag(value))
+  return bits === 0 ? 1 : Math.ceil(bits / 7)
+}
+
+function writeVarint(into: Buffer, start: number, value: number): number {
+  let rest = zigzag(value)
+  let at = start
+  while (rest > 0x7f) {
+    into[at++] = (rest & 0x7f) | 0x80
+    rest >>>= 7
+  }
+  into[at++] = rest
+  return at
+}
+
+function encodeHeaders(headers: BatchRecord['headers']): Buffer {
+  const names = Object.keys(headers)
+  const parts: Buffer[] = []
+  const number = (value: number) => {
+    const bytes = Buffer.allocUnsafe(varintBytesMax)
+    parts.push(bytes.subarray(0, writeVarint(bytes, 0, value)))
+  }
+  number(names.length)
+  for (const name of names) {
+    for (const text of [name, headers[name] as string | Buffer]) {
+      const bytes = Buffer.from(text as string)
+      number(bytes.length)
+      parts.push(bytes)
+    }
+  }
+  return Buffer.concat(parts)
+}
+
+/** Structured events share one headers object: encoded once. */
+const encodedHeaders = new WeakMap<BatchRecord['headers'], Buffer>()
+function headersOf(headers: BatchRecord['headers']): Buffer {
+  let bytes = encodedHeaders.get(headers)
+  if (bytes === undefined) {
+    bytes = encodeHeaders(headers)
+    encodedHeaders.set(headers, bytes)
+  }
+  return bytes
+}
+
+let scratch = Buffer.allocUnsafeSlow(256 * 1024)
+
+/** Where the bytes end once `more` are written at `at`; the scratch buffer grows by doubling. */
+function reserve(at: number, more: number): void {
+  if (at + more <= scratch.length) return
+  const larger = Buffer.allocUnsafeSlow(Math.max(scratch.length * 2, at + more))
+  scratch.copy(larger, 0, 0, at)
+  scratch = larger
+}
+
+function put(text: string | Buffer, bytes: number, at: number): number {
+  if (typeof text === 'string') scratch.write(text, at, bytes, 'utf8')
+  else text.copy(scratch, at)
+  return at + bytes
+}
+
+/** One batch of one partition. Timestamps may differ by up to 12 days either way. */
+export function encodeBatch(records: readonly BatchRecord[], codec: CodecName | 'none'): EncodedBatch {
+  const first = records[0] as BatchRecord
+  let at = headBytes
+  let maxTimestampMs = first.timestampMs
+  let contentBytes = 0
+  for (let i = 0; i < records.length; i++) {
+    const { key, value, timestampMs, headers } = records[i] as BatchRecord
+    const encoded = headersOf(headers)
+    const keyBytes = Buffer.byteLength(key)
+    const valueBytes = Buffer.byteLength(value)
+    const delta = timestampMs - first.timestampMs
+    const size =
+      1 +
+      varintBytes(delta) +
+      varintBytes(i) +
+      varintBytes(keyBytes) +
+      keyBytes +
+      varintBytes(valueBytes) +
+      valueBytes +
+      encoded.length
+    if (timestampMs > maxTimestampMs) maxTimestampMs = timestampMs
+    contentBytes += keyBytes + valueBytes
+    reserve(at, size + varintBytesMax)
+    at = writeVarint(scratch, at, size)
+    scratch[at++] = 0
+    at = writeVarint(scratch, at, delta)
+    at = writeVarint(scratch, at, i)
+    at = put(key, keyBytes, writeVarint(scratch, at, keyBytes))
+    at = put(value, valueBytes, writeVarint(scratch, at, valueBytes))
+    at += encoded.copy(scratch, at)
+  }
+  const raw = scratch.subarray(headBytes, at)
+  const body = codec === 'none' ? raw : codecs[codec].compress(raw)
+  const batch = Buffer.allocUnsafeSlow(headBytes + body.length)
+  batch.writeBigInt64BE(0n, 0)
+  batch.writeInt32BE(batch.length - 12, 8)
+  batch.writeInt32BE(-1, 12)
+  batch[16] = 2
+  batch.writeInt16BE(attributesOf[codec], 21)
+  batch.writeInt32BE(records.length - 1, 23)
+  batch.writeBigInt64BE(BigInt(first.timestampMs), 27)
+  batch.writeBigInt64BE(BigInt(maxTimestampMs), 35)
+  // No producer id: neither idempotent nor transactional.
+  batch.fill(0xff, 43, 57)
+  batch.writeInt32BE(records.length, 57)
+  body.copy(batch, headBytes)
+  batch.writeUInt32BE(crc32c(batch, checkedAt), 17)
+  return { batch, contentBytes }
+}
