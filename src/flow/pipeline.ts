@@ -56,13 +56,13 @@ export async function flow(
     retry(work, backoff, signal, (error, attempt, delayMs) => observer.retrying(room, error, attempt, delayMs))
 
   async function decode({ packed, states }: LaneBatch): Promise<InHand> {
-    const batch = await rooms.decode.decode(packed, signal)
-    advance(batch, states, 'decode')
-    observer.decoded(batch)
-    return { batch, states, packed }
+    return { batch: await rooms.decode.decode(packed, signal), states, packed }
   }
 
   async function persist({ batch, states, packed }: InHand): Promise<StoredInHand> {
+    // Two batches are decoded at once; in order they are again here.
+    advance(batch, states, 'decode')
+    observer.decoded(batch)
     const published = states.map(notedSince)
     const foreign = await patiently('persist', () => rooms.persist.persist(batch, published, signal))
     if (!batch.again) for (const [index, state] of states.entries()) note(state, published[index] as Published)
