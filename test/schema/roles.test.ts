@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { aheadDays, dayOf } from '../../src/core/day.ts'
+import { migrationsDir, requireSchema, schemaState } from '../../src/schema/migrate.ts'
+import { ensurePartitions } from '../../src/schema/partitions.ts'
+import { noSignal, useServer } from './database.ts'
+
+const server = useServer()
+const at = Date.parse('2026-11-21T12:00:00Z')
+const denied = { code: '42501' }
+
+test('the fleet role can do the work of a lane and nothing beyond', async () => {
+  const session = await (await server.database()).connect()
+  await ensurePartitions(session, 'cloud_events', [dayOf(at)], { signal: noSignal })
+  const roles = await readFile(join(migrationsDir, 'roles.sql'), 'utf8')
+  await session.query(roles)
+  await session.query(roles)
+  await session.query('set role millrace_fleet')
+
+  requireSchema(await schemaState(session))
+  await ensurePartitions(session, 'cloud_events', aheadDays(at, { behind: 0, ahead: 2 }), { signal: noSignal })
+  await session.query(
+    `insert into ledger (consumer, topic, partition, start_offset, next_offset) values ('c', 't', 0, 0, 0)`,
+  )
+  for (const [index, day] of ['2026_11_21', '2026_11_23'].entries()) {
+    await session.query(`begin;
+      call millrace_advance('c', 't', '{0}', '{${index}}', '{${index + 1}}', '{1}', '{0}', '{0}', '{0}', null, null);
+      insert into cloud_events_${day} (id, event_time, source, event_id, type, kafka_topic, kafka_partition, kafka_offset, kafka_time)
+        select millrace_event_id(t, 's', 'x'), t, 's', 'x', 't', 'k', 0, ${index}, now()
+        from (select timestamptz '${day.replaceAll('_', '-')} 12:00Z' as t) d;
+      call millrace_count('c', 't', '{0}', '{0}', '{0}');
+      insert into rejects (consumer, topic, partition, kafka_offset, kafka_time, code, reason, decoder)
+        values ('c', 't', 0, ${index}, now(), 'x', 'x', 'x');
+      create temporary table stage (like cloud_events) on commit drop;
+      commit`)
+  }
+  assert.equal((await session.query('select count(*)::integer as n from cloud_events')).rows[0].n, 2)
+
+  for (const query of [
+    'delete from cloud_events',
+    'update cloud_events set source = $$s$$',
+    'update cloud_events_2026_11_23 set source = $$s$$',
+    'truncate cloud_events_2026_11_23',
+    'drop table cloud_events_2026_11_23',
+    'delete from ledger',
+    'delete from rejects',
+    'create table mine (n integer)',
+    'insert into millrace_migrations (id, name, breaking, checksum) values (9, $$x$$, false, $$x$$)',
+  ]) {
+    await assert.rejects(session.query(query), denied, query)
+  }
+})
+
+test('the reader role sees events and the ledger, and changes nothing', async () => {
+  const session = await (await server.database()).connect()
+  await session.query(await readFile(join(migrationsDir, 'roles.sql'), 'utf8'))
+  await ensurePartitions(session, 'cloud_events', [dayOf(at)], { signal: noSignal })
+  await session.query('set role millrace_reader')
+  await session.query(
+    `select * from cloud_events where id >= millrace_id_floor(now()) union all select * from cloud_events_2026_11_21`,
+  )
+  await session.query('select * from ledger')
+  for (const query of [
+    'select * from rejects',
+    `insert into ledger (consumer, topic, partition, start_offset, next_offset) values ('c', 't', 0, 0, 0)`,
+    `select millrace_make_partition('cloud_events', '2026-11-22')`,
+  ]) {
+    await assert.rejects(session.query(query), denied, query)
+  }
+})
