@@ -10,10 +10,10 @@ import kafkajs, { type KafkaConfig, type Message, type Producer } from 'kafkajs'
 import type { CodecName } from '../flow/consume/codecs.ts'
 import { explainKafka } from '../flow/consume/kafkajs-errors.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
-import { createEvents, type EventsOptions, type SimulatedRecord } from './events.ts'
+import { createEvents, type EventsOptions } from './events.ts'
 import { createHistogram } from './histogram.ts'
 import { acceptBatches, messageOfBatch } from './kafkajs-batches.ts'
-import { encodeBatch } from './record-batch.ts'
+import { type BatchBuilder, createBatchBuilder } from './record-batch.ts'
 import { ensureTopic } from './topic.ts'
 
 export interface SimulateOptions extends Omit<EventsOptions, 'partitions'> {
@@ -100,7 +100,7 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
   const startedMs = now()
   const endMs = fullSpeed && options.forMs !== undefined ? startedMs + options.forMs : Number.POSITIVE_INFINITY
   const requestsMax = fullSpeed ? inFlightMaxAtFullSpeed : inFlightMax
-  const buckets = Array.from({ length: partitions }, (): SimulatedRecord[] => [])
+  const batches = Array.from({ length: partitions }, createBatchBuilder)
   const late = createHistogram()
   const acknowledged = createHistogram()
   const sums = { event: 0, duplicate: 0, poison: 0, failed: 0, bytes: 0 }
@@ -128,24 +128,20 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
   async function send(count: number, atMs: number): Promise<void> {
     const kinds = { event: 0, duplicate: 0, poison: 0 }
     const due = new Float64Array(count)
+    let bytes = 0
     for (let i = 0; i < count; i++) {
       const dueMs = fullSpeed ? atMs : startedMs + ((handedOver + i) * 1000) / rate
       const record = source.next(dueMs)
       due[i] = dueMs
       if (!fullSpeed) late.add(atMs - dueMs)
       kinds[record.kind]++
-      ;(buckets[record.partition] as SimulatedRecord[]).push(record)
+      bytes += (batches[record.partition] as BatchBuilder).add(record)
     }
     handedOver += count
     const messages: Message[] = []
-    let bytes = 0
     for (let partition = 0; partition < partitions; partition++) {
-      const records = buckets[partition] as SimulatedRecord[]
-      if (records.length === 0) continue
-      const { batch, contentBytes } = encodeBatch(records, codec)
-      messages.push(messageOfBatch(partition, batch))
-      bytes += contentBytes
-      records.length = 0
+      const batch = batches[partition] as BatchBuilder
+      if (batch.count > 0) messages.push(messageOfBatch(partition, batch.finish(codec)))
     }
     inFlight++
     try {

@@ -28,35 +28,37 @@ export function messageOfBatch(partition: number, batch: Buffer): Message {
   return { partition, value: batch }
 }
 
+/** The body of a Produce request, in one buffer of the exact size. */
 function encode({ acks, timeout, topicData }: Arguments): Buffer {
-  const parts: Buffer[] = []
-  const head = Buffer.alloc(12)
-  // No transactional id.
-  head.writeInt16BE(-1, 0)
-  head.writeInt16BE(acks, 2)
-  head.writeInt32BE(timeout, 4)
-  head.writeInt32BE(topicData.length, 8)
-  parts.push(head)
+  let bytes = 12
   for (const { topic, partitions } of topicData) {
-    const name = Buffer.from(topic)
-    const heading = Buffer.allocUnsafe(2 + name.length + 4)
-    heading.writeInt16BE(name.length, 0)
-    name.copy(heading, 2)
-    heading.writeInt32BE(partitions.length, 2 + name.length)
-    parts.push(heading)
+    bytes += 2 + Buffer.byteLength(topic) + 4
     for (const { partition, messages } of partitions) {
-      const batch = messages[0]?.value as Buffer
       assert(
         messages.length === 1,
         () => `${messages.length} encoded batches for partition ${partition} in one request`,
       )
-      const numbers = Buffer.allocUnsafe(8)
-      numbers.writeInt32BE(partition, 0)
-      numbers.writeInt32BE(batch.length, 4)
-      parts.push(numbers, batch)
+      bytes += 8 + (messages[0] as { value: Buffer }).value.length
     }
   }
-  return Buffer.concat(parts)
+  const body = Buffer.allocUnsafeSlow(bytes)
+  // No transactional id.
+  let at = body.writeInt16BE(-1, 0)
+  at = body.writeInt16BE(acks, at)
+  at = body.writeInt32BE(timeout, at)
+  at = body.writeInt32BE(topicData.length, at)
+  for (const { topic, partitions } of topicData) {
+    const nameBytes = body.write(topic, at + 2)
+    at = body.writeInt16BE(nameBytes, at) + nameBytes
+    at = body.writeInt32BE(partitions.length, at)
+    for (const { partition, messages } of partitions) {
+      const batch = messages[0]?.value as Buffer
+      at = body.writeInt32BE(partition, at)
+      at = body.writeInt32BE(batch.length, at)
+      at += batch.copy(body, at)
+    }
+  }
+  return body
 }
 
 let done = false
@@ -67,9 +69,7 @@ export function acceptBatches(): void {
   const require = createRequire(import.meta.url)
   const { version } = require('kafkajs/package.json') as { version: string }
   assert(version === '2.2.4', () => `kafkajs is ${version}; the simulator knows the insides of 2.2.4 only`)
-  const Encoder = require('kafkajs/src/protocol/encoder') as new (
-    bytes: number,
-  ) => { writeBuffer(bytes: Buffer): unknown }
+  const Encoder = require('kafkajs/src/protocol/encoder') as new (bytes: number) => { buf: Buffer; offset: number }
   for (const number of [3, 4, 5, 6, 7]) {
     const path = require.resolve(`kafkajs/src/protocol/requests/produce/v${number}/request`)
     const original = require(path) as MakeRequest
@@ -78,7 +78,11 @@ export function acceptBatches(): void {
       const value = args.topicData[0]?.partitions[0]?.messages[0]?.value
       if (!Buffer.isBuffer(value) || !ours.has(value)) return original(args)
       const body = encode(args)
-      return { ...original(args), encode: async () => new Encoder(body.length).writeBuffer(body) }
+      // The encoder takes the body over as it is: writing it would copy it twice, into a buffer cleared first.
+      return {
+        ...original(args),
+        encode: async () => Object.assign(new Encoder(1), { buf: body, offset: body.length }),
+      }
     }
   }
   done = true

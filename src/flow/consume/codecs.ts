@@ -74,14 +74,20 @@ function snappyBlocks(packed: Buffer): Buffer[] {
 
 const snappyCodec: Codec = {
   compress(raw) {
-    const parts: Buffer[] = [xerialHeader]
+    const blocks: Buffer[] = []
+    let bytes = xerialHeader.length
     for (let at = 0; at < raw.length; at += xerialBlockBytes) {
       const block = snappy.compressSync(raw.subarray(at, at + xerialBlockBytes), copied)
-      const length = Buffer.allocUnsafe(4)
-      length.writeUInt32BE(block.length)
-      parts.push(length, block)
+      blocks.push(block)
+      bytes += 4 + block.length
     }
-    return Buffer.concat(parts)
+    const packed = Buffer.allocUnsafe(bytes)
+    let at = xerialHeader.copy(packed, 0)
+    for (const block of blocks) {
+      packed.writeUInt32BE(block.length, at)
+      at += 4 + block.copy(packed, at + 4)
+    }
+    return packed
   },
   decompress(packed, bytesMax) {
     const blocks = snappyBlocks(packed)
