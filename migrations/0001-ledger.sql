@@ -64,11 +64,14 @@ comment on column rejects.decoder is 'Name and version of the decoder that said 
 -- Moves partitions from `expected` to `next`, all or none: the compare-and-set that makes exactly-once a comparison.
 --
 -- Called first in the transaction of a batch, so that a process that has lost a partition fails before it copies a row.
--- The rows are locked in the order of their partitions: two processes that hold the same ones (one of them no longer by
--- right) can then never wait for each other, the later one waits, sees each row as it is after the wait, and fails with
--- MR001. `published` and `streams` may be null, as a whole or by element: nothing new is known.
+-- The arrays go by position. Rows are locked in the order of their partitions, whatever the order given: two processes
+-- that hold the same partitions (one of them no longer by right) can then never wait for each other. The later one waits,
+-- sees each row as it is after the wait, and fails with MR001. `published` and `streams` may be null, as a whole or by
+-- element: nothing new.
 --
--- One set-based update, because an update per partition in a loop costs four times as much: see docs/decisions.
+-- Two statements for all partitions, because an update for each in a loop costs three times as much, and the second finds
+-- the rows where the first has locked them, because looking them up again means walking past every version of them that an
+-- old snapshot keeps alive: see docs/decisions/0003-ledger.md.
 create procedure millrace_advance(
   consumer text,
   topic text,
@@ -86,49 +89,49 @@ language plpgsql
 as $$
 #variable_conflict use_variable
 declare
+  places tid[];
+  given integer[];
+  as_expected bigint;
   moved bigint;
   stuck record;
 begin
-  perform count(*) from (
-    select from ledger l
+  select array_agg(locked.ctid), array_agg(locked.at), count(*) filter (where locked.next_offset = expected[locked.at])
+    into places, given, as_expected
+  from (
+    select l.ctid, l.next_offset, array_position(partitions, l.partition) as at from ledger l
     where l.consumer = consumer and l.topic = topic and l.partition = any (partitions)
     order by l.partition
     for no key update
   ) locked;
 
-  update ledger l set
-    next_offset = next[given.at],
-    published_offset = greatest(l.published_offset, published[given.at]),
-    streams = case when streams[given.at] is null then l.streams else l.streams || streams[given.at] end,
-    stored = l.stored + stored[given.at],
-    rejected = l.rejected + rejected[given.at],
-    duplicated = l.duplicated + duplicated[given.at],
-    skipped = l.skipped + skipped[given.at],
-    updated_at = now()
-  from (
-    select u.partition, u.ordinality::integer as at from unnest(partitions) with ordinality as u (partition, ordinality)
-  ) given
-  where l.consumer = consumer and l.topic = topic and l.partition = given.partition
-    and l.next_offset = expected[given.at] and expected[given.at] <= next[given.at];
-
-  get diagnostics moved = row_count;
-  if moved = cardinality(partitions) then
-    return;
+  if as_expected = cardinality(partitions) then
+    update ledger l set
+      next_offset = next[u.at],
+      published_offset = greatest(l.published_offset, published[u.at]),
+      streams = case when streams[u.at] is null then l.streams else l.streams || streams[u.at] end,
+      stored = l.stored + stored[u.at],
+      rejected = l.rejected + rejected[u.at],
+      duplicated = l.duplicated + duplicated[u.at],
+      skipped = l.skipped + skipped[u.at],
+      updated_at = now()
+    from unnest(places, given) as u (place, at)
+    where l.ctid = u.place and l.next_offset <= next[u.at];
+    get diagnostics moved = row_count;
+    if moved = as_expected then
+      return;
+    end if;
+    raise exception 'millrace_advance of %/%: an offset goes back', consumer, topic using errcode = 'MR002';
   end if;
 
-  -- Rows this very call has moved carry its transaction id.
-  select given.partition, expected[given.at] as expected, l.next_offset as found into stuck
-  from (
-    select u.partition, u.ordinality::integer as at from unnest(partitions) with ordinality as u (partition, ordinality)
-  ) given
-  left join ledger l on l.consumer = consumer and l.topic = topic and l.partition = given.partition
-  where l.next_offset is distinct from expected[given.at] and l.xmin is distinct from pg_current_xact_id()::xid
-  order by given.partition
+  select u.partition, u.expected, l.next_offset as found into stuck
+  from unnest(partitions, expected) as u (partition, expected)
+  left join ledger l on l.consumer = consumer and l.topic = topic and l.partition = u.partition
+  where l.next_offset is distinct from u.expected
+  order by u.partition
   limit 1;
 
-  if stuck is null then
-    raise exception 'millrace_advance of %/%: a partition is null or named twice, or an offset goes back', consumer, topic
-      using errcode = 'MR002';
+  if stuck.partition is null then
+    raise exception 'millrace_advance of %/%: partitions are null or named twice', consumer, topic using errcode = 'MR002';
   end if;
   raise exception 'partition % of %/%: expected next offset %, found %',
     stuck.partition, consumer, topic, stuck.expected, coalesce(stuck.found::text, 'no row')

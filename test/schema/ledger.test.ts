@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type pg from 'pg'
 import type { Session } from '../../src/schema/sql.ts'
 import { type Database, useServer } from './database.ts'
 
@@ -31,6 +32,12 @@ function call(moves: Move[]): string {
   const none = list(() => 0)
   return `call millrace_advance('c', 't', ${list((m) => m.partition)}, ${list((m) => m.expected)}, ${list((m) => m.next)},
     ${list((m) => m.stored ?? 0)}, ${none}, ${none}, ${none}, ${list((m) => m.published)}, array[${streams}]::jsonb[])`
+}
+
+/** Until `session` waits for another one's lock. */
+async function waitedFor(watcher: Session, session: pg.Client): Promise<void> {
+  const { processID } = session as unknown as { processID: number }
+  while ((await watcher.query('select pg_blocking_pids($1) as pids', [processID])).rows[0].pids.length === 0);
 }
 
 async function nextOffsets(session: Session): Promise<number[]> {
@@ -117,18 +124,31 @@ test('a call that makes no sense is not taken for a fenced one', async () => {
 test('a zombie that waited for its successor is fenced, though both took the very same records', async () => {
   const database = await ledgerOf(2)
   const [successor, zombie, watcher] = [await database.connect(), await database.connect(), await database.connect()]
-  const { rows } = await zombie.query('select pg_backend_pid() as pid')
   const batch = call([0, 1].map((partition) => ({ partition, expected: 0, next: 5, stored: 5 })))
   await successor.query(`begin; ${batch}`)
   const fenced = assert.rejects(zombie.query(`begin; ${batch}; commit`), {
     code: 'MR001',
     message: 'partition 0 of c/t: expected next offset 0, found 5',
   })
-  while ((await watcher.query('select pg_blocking_pids($1) as pids', [rows[0].pid])).rows[0].pids.length === 0);
+  await waitedFor(watcher, zombie)
   await successor.query('commit')
   await fenced
   await zombie.query('rollback')
   assert.deepEqual(await nextOffsets(watcher), [5, 5])
+})
+
+test('who waited for the process before it, and expects what that one left, moves on from there', async () => {
+  const database = await ledgerOf(2)
+  const [first, second, watcher] = [await database.connect(), await database.connect(), await database.connect()]
+  await first.query(`begin; ${call([0, 1].map((partition) => ({ partition, expected: 0, next: 5, stored: 5 })))}`)
+  const following = second.query(
+    call([1, 0].map((partition) => ({ partition, expected: 5, next: 8 + partition, stored: 3 }))),
+  )
+  await waitedFor(watcher, second)
+  await first.query('commit')
+  await following
+  assert.deepEqual(await nextOffsets(watcher), [8, 9])
+  assert.equal((await watcher.query('select sum(stored)::integer as n from ledger')).rows[0].n, 16)
 })
 
 test('processes that name the same partitions in any order never deadlock', async () => {
