@@ -104,6 +104,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     valueBytesMax,
   }
   const decode = openPiscina({
+    definition,
     consumerUrl: consumer.url,
     limits,
     workers: settings.workers,

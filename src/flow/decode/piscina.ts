@@ -1,9 +1,18 @@
-/** decode/ by a Piscina pool of worker threads. Buffers are transferred both ways; the main thread only moves them. */
+/**
+ * decode/ by a Piscina pool of worker threads. Buffers are transferred both ways; the main thread only moves them.
+ *
+ * A batch of a few records is decoded where it stands: the way to a worker and back costs the main thread as much as some 50 records do, and on
+ * busy cores two wake-ups more.
+ */
 import { Piscina } from 'piscina'
 import type { Decoded, Packed } from '../../core/batch.ts'
+import type { ConsumerDefinition } from '../../define.ts'
+import { decodeBatch } from './decode-batch.ts'
 import type { Decode, DecodeLimits } from './port.ts'
 
 export interface PiscinaOptions {
+  readonly definition: ConsumerDefinition
+  /** The same consumer file, for the workers to load. */
   readonly consumerUrl: string
   readonly limits: DecodeLimits
   readonly workers: number
@@ -12,7 +21,10 @@ export interface PiscinaOptions {
   readonly onError: (error: Error) => void
 }
 
+const inPlaceRecordsMax = 64
+
 export function openPiscina({
+  definition,
   consumerUrl,
   limits,
   workers,
@@ -32,7 +44,8 @@ export function openPiscina({
     get queued() {
       return pool.queueSize
     },
-    decode(packed: Packed, signal: AbortSignal): Promise<Decoded> {
+    async decode(packed: Packed, signal: AbortSignal): Promise<Decoded> {
+      if (packed.records <= inPlaceRecordsMax) return decodeBatch(definition, limits, packed, now())
       return pool.run({ packed, nowMs: now() }, { transferList: [packed.buffer], signal })
     },
     close: () => pool.destroy(),

@@ -53,6 +53,17 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
     }
   }
 
+  /** ioredis writes each command to the socket as it comes; a system call per command was a fifth of the main thread's time. */
+  function inOneWrite<T>(write: () => T): T {
+    const sockets = (redis instanceof Cluster ? redis.nodes('master') : [redis]).map((node) => node.stream)
+    for (const socket of sockets) socket?.cork()
+    try {
+      return write()
+    } finally {
+      for (const socket of sockets) socket?.uncork()
+    }
+  }
+
   return {
     async last(streams) {
       try {
@@ -76,7 +87,8 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
     async publish(batch, foreign, streams, signal) {
       signal.throwIfAborted()
       const calls = callsOf(batch, foreign, streams)
-      const results = await abortable(Promise.allSettled(calls.map(send)), signal)
+      const sent = inOneWrite(() => Promise.allSettled(calls.map(send)))
+      const results = await abortable(sent, signal)
       let added = 0
       // In order: behind the first failure, later calls of the same partition were refused by the function itself.
       for (const result of results) {

@@ -1,0 +1,284 @@
+/**
+ * `npm run bench`: how fast, beside the fastest thing PostgreSQL can do, in one run.
+ *
+ *   raw    the very same rows, binary COPY by two psql-like streams
+ *   store  Millrace, PostgreSQL only: the topic drained by one process
+ *   both   Millrace, PostgreSQL and Redis
+ *   steady 6,667 events/s over 100 partitions into two replicas: latency from produced to stored and to published
+ *
+ * Rounds take turns in alternating order, medians count, ratios are what to quote: machines differ and are noisy. Every drain ends with a count by SQL.
+ */
+
+import { execFile } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs, promisify } from 'node:util'
+import { Redis } from 'ioredis'
+import kafkajs from 'kafkajs'
+import pg from 'pg'
+import { dayOf, partitionName } from '../src/core/day.ts'
+import { LatencyHistogram } from '../src/core/latency.ts'
+import { migrate } from '../src/schema/migrate.ts'
+import { ensurePartitions } from '../src/schema/partitions.ts'
+import { simulate } from '../src/simulate/kafka.ts'
+import { ensureTopic } from '../src/simulate/topic.ts'
+import { startStack } from '../src/stack/stack.ts'
+import { startReplica } from './replica.ts'
+
+const { values: flags } = parseArgs({
+  options: {
+    events: { type: 'string', default: '1000000' },
+    rounds: { type: 'string', default: '3' },
+    steady: { type: 'string', default: '30' },
+    rate: { type: 'string', default: '6667' },
+    replicas: { type: 'string', default: '2' },
+    only: { type: 'string' },
+    profile: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+})
+if (flags.help) {
+  process.stdout.write(`npm run bench -- [options]
+  --events N     events to drain (1000000)
+  --rounds N     rounds of each drain, medians count (3)
+  --steady S     seconds of the steady run (30; 0 leaves it out)
+  --rate N       events per second of the steady run (6667)
+  --replicas N   replicas of the steady run (2)
+  --only NAMES   of raw,store,both,steady: only these, comma-separated
+  --profile      write CPU profiles of the drains into .local/stacks/bench/logs
+`)
+  process.exit(0)
+}
+const events = Number(flags.events)
+const rounds = Number(flags.rounds)
+const only = flags.only?.split(',') ?? ['raw', 'store', 'both', 'steady']
+const root = fileURLToPath(new URL('..', import.meta.url))
+const partitions = 100
+const say = (text: string) => process.stderr.write(`${text}\n`)
+
+const interrupt = new AbortController()
+process.once('SIGINT', () => interrupt.abort(new Error('interrupted')))
+process.once('SIGTERM', () => interrupt.abort(new Error('terminated')))
+const { signal } = interrupt
+
+say('starting Kafka, PostgreSQL and Redis')
+await using stack = await startStack({ root, name: 'bench', fresh: true, signal })
+const logs = join(root, '.local/stacks/bench/logs')
+mkdirSync(logs, { recursive: true })
+const sql = new pg.Client({ connectionString: stack.postgres })
+await sql.connect()
+const redis = new Redis(stack.redis, { lazyConnect: false })
+await migrate({ session: sql, signal })
+const kafka = new kafkajs.Kafka({ brokers: [stack.kafka], logLevel: kafkajs.logLevel.ERROR })
+await ensureTopic(kafka, 'cloud-events', { partitions, replicationFactor: 1 })
+const today = dayOf(Date.now())
+
+interface Drain {
+  readonly perSecond: number
+  readonly residentMiB: number
+  readonly cpuSecondsPerMillion: number
+}
+
+/** Empty tables, streams and marks: the same topic is drained anew. */
+async function reset(): Promise<void> {
+  await sql.query('TRUNCATE ledger, rejects, cloud_events')
+  await ensurePartitions(sql, 'cloud_events', [today - 1, today, today + 1], { signal })
+  await redis.flushdb()
+  await sql.query('CHECKPOINT')
+}
+
+let group = 0
+const env = (streams: boolean): Record<string, string> => ({
+  MILLRACE_KAFKA: stack.kafka,
+  MILLRACE_POSTGRES: stack.postgres,
+  MILLRACE_REDIS: streams ? stack.redis : 'off',
+  MILLRACE_GROUP: `bench-${++group}`,
+  MILLRACE_LOG_LEVEL: 'warn',
+})
+
+const profiling = flags.profile ? ['--cpu-prof', `--cpu-prof-dir=${logs}`] : []
+
+async function drain(streams: boolean): Promise<Drain> {
+  await reset()
+
+  const replica = await startReplica(env(streams), join(logs, 'replica.log'), profiling)
+  const from = performance.now()
+  const room = streams ? 'publish' : 'persist'
+  while ((await replica.status()).rooms[room].records < events) await sleep(50, undefined, { signal })
+  const seconds = (performance.now() - from) / 1000
+  const { residentMiB, cpuSeconds } = replica.usage()
+  await replica.stop()
+  const { rows } = await sql.query(
+    'SELECT (SELECT count(*) FROM cloud_events)::int AS stored, (SELECT sum(stored + duplicated + rejected) FROM ledger)::int AS passed',
+  )
+  if (rows[0].passed !== events) throw new Error(`${rows[0].passed} of ${events} records passed`)
+  return { perSecond: rows[0].stored / seconds, residentMiB, cpuSecondsPerMillion: (cpuSeconds / events) * 1e6 }
+}
+
+/** The rows of the last drain, as two files of COPY BINARY bytes. */
+const files = [0, 1].map((half) => join(logs, `../rows-${half}.bin`))
+async function dumpRows(): Promise<void> {
+  for (const [half, file] of files.entries()) {
+    await sql.query(`COPY (SELECT id, event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition,
+      kafka_offset, kafka_time FROM cloud_events WHERE kafka_partition % 2 = ${half} ORDER BY ctid) TO '${file}' (FORMAT binary)`)
+  }
+}
+
+async function raw(): Promise<Drain> {
+  await reset()
+  const table = partitionName('cloud_events', today)
+  const script = fileURLToPath(new URL('./raw-copy.ts', import.meta.url))
+  const { stdout } = await promisify(execFile)(process.execPath, [script, stack.postgres, table, ...files])
+  const { rows } = await sql.query('SELECT count(*)::int AS stored FROM cloud_events')
+  return { perSecond: rows[0].stored / JSON.parse(stdout).seconds, residentMiB: 0, cpuSecondsPerMillion: 0 }
+}
+
+const median = (numbers: readonly number[]) =>
+  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
+const results: Record<string, Drain[]> = {}
+
+if (only.some((name) => name !== 'steady')) {
+  say(`producing ${events} events`)
+  const sent = await simulate({
+    kafka: { brokers: [stack.kafka] },
+    topic: 'cloud-events',
+    seed: 1,
+    rate: Number.POSITIVE_INFINITY,
+    events,
+    acks: 1,
+    signal,
+    now: Date.now,
+  })
+  say(
+    `  ${Math.round(sent.produced / (sent.elapsedMs / 1000))} events/s, ${Math.round(sent.bytes / sent.produced)} bytes each`,
+  )
+  say('warming up, and keeping the rows for the raw copies')
+  await drain(only.includes('both'))
+  if (only.includes('raw')) await dumpRows()
+  const runs: Record<string, () => Promise<Drain>> = { raw, store: () => drain(false), both: () => drain(true) }
+  const names = ['raw', 'store', 'both'].filter((name) => only.includes(name))
+  for (let round = 0; round < rounds; round++) {
+    for (const name of round % 2 === 0 ? names : names.toReversed()) {
+      const result = await (runs[name] as () => Promise<Drain>)()
+      results[name] = [...(results[name] ?? []), result]
+      say(`  round ${round + 1} ${name.padEnd(6)} ${Math.round(result.perSecond)} events/s`)
+    }
+  }
+}
+
+interface Steady {
+  readonly rate: number
+  readonly storedMs: { p50: number; p95: number; p99: number }
+  readonly publishedMs: { p50: number; p95: number; p99: number }
+  readonly residentMiB: number
+  readonly lateMsP99: number
+}
+
+async function steady(): Promise<Steady> {
+  say(`steady: ${flags.rate} events/s for ${flags.steady} s into ${flags.replicas} replicas`)
+  await reset()
+  const setting = { ...env(true), MILLRACE_START_FROM: 'latest' }
+  const replicas = await Promise.all(
+    Array.from({ length: Number(flags.replicas) }, (_, n) =>
+      startReplica(setting, join(logs, `steady-${n}.log`), profiling),
+    ),
+  )
+  const warmMs = 5000
+  const sending = simulate({
+    kafka: { brokers: [stack.kafka] },
+    topic: 'cloud-events',
+    seed: Date.now(),
+    rate: Number(flags.rate),
+    forMs: warmMs + Number(flags.steady) * 1000,
+    signal,
+    now: Date.now,
+  })
+  await sleep(warmMs, undefined, { signal })
+  const before = await Promise.all(replicas.map((replica) => replica.status()))
+  const sent = await sending
+  await sleep(1000, undefined, { signal })
+  const after = await Promise.all(replicas.map((replica) => replica.status()))
+  const quantiles = (of: 'storedMs' | 'publishedMs') => {
+    const all = new LatencyHistogram()
+    for (const [index, status] of after.entries()) {
+      const earlier = before[index]
+      if (earlier !== undefined) all.merge(LatencyHistogram.from(status[of]).since(earlier[of]))
+    }
+    return { p50: all.percentile(0.5), p95: all.percentile(0.95), p99: all.percentile(0.99) }
+  }
+  const residentMiB = Math.max(...replicas.map((replica) => replica.usage().residentMiB))
+  await Promise.all(replicas.map((replica) => replica.stop()))
+  return {
+    rate: sent.produced / (sent.elapsedMs / 1000),
+    storedMs: quantiles('storedMs'),
+    publishedMs: quantiles('publishedMs'),
+    residentMiB,
+    lateMsP99: sent.lateMsP99,
+  }
+}
+const steadyResult = only.includes('steady') && Number(flags.steady) > 0 ? await steady() : null
+
+const of = (name: string, value: (drain: Drain) => number) => median((results[name] ?? []).map(value))
+const rawRate = of('raw', (drain) => drain.perSecond)
+const summary = {
+  at: new Date().toISOString(),
+  machine: { cores: cpus().length, cpu: cpus()[0]?.model ?? 'unknown', node: process.version },
+  events,
+  rounds,
+  rawPerSecond: rawRate,
+  postgresOnlyPerSecond: of('store', (drain) => drain.perSecond),
+  bothPerSecond: of('both', (drain) => drain.perSecond),
+  postgresOnlyOfRaw: of('store', (drain) => drain.perSecond) / rawRate,
+  bothOfRaw: of('both', (drain) => drain.perSecond) / rawRate,
+  drainResidentMiB: Math.max(...(results.both ?? results.store ?? []).map((drain) => drain.residentMiB)),
+  cpuSecondsPerMillion: {
+    postgresOnly: of('store', (drain) => drain.cpuSecondsPerMillion),
+    both: of('both', (drain) => drain.cpuSecondsPerMillion),
+  },
+  steady: steadyResult,
+  runs: results,
+}
+const directory = join(root, 'bench/results')
+mkdirSync(directory, { recursive: true })
+const file = join(directory, `${summary.at.slice(0, 19).replaceAll(':', '')}.json`)
+writeFileSync(file, `${JSON.stringify(summary, null, 2)}\n`)
+
+const number = (value: number, digits = 0) => (Number.isFinite(value) ? value.toFixed(digits) : '-')
+const row = (...cells: string[]) => process.stdout.write(`| ${cells.join(' | ')} |\n`)
+row('what', 'events/s', 'of raw', 'CPU s per million', 'peak MiB')
+row('---', '---:', '---:', '---:', '---:')
+row('raw COPY, two streams', number(rawRate), '1.00', '', '')
+for (const [name, title] of [
+  ['store', 'PostgreSQL only'],
+  ['both', 'PostgreSQL and Redis'],
+] as const) {
+  const rate = of(name, (drain) => drain.perSecond)
+  const memory = of(name, (drain) => drain.residentMiB)
+  row(
+    title,
+    number(rate),
+    number(rate / rawRate, 2),
+    number(
+      of(name, (drain) => drain.cpuSecondsPerMillion),
+      1,
+    ),
+    number(memory),
+  )
+}
+if (steadyResult !== null) {
+  process.stdout.write('\n')
+  row(`at ${number(steadyResult.rate)} events/s`, 'p50 ms', 'p95 ms', 'p99 ms', 'peak MiB')
+  row('---', '---:', '---:', '---:', '---:')
+  for (const [title, { p50, p95, p99 }] of [
+    ['produced to stored', steadyResult.storedMs],
+    ['produced to published', steadyResult.publishedMs],
+  ] as const) {
+    row(title, number(p50, 1), number(p95, 1), number(p99, 1), number(steadyResult.residentMiB))
+  }
+}
+process.stdout.write(`\n${file}\n`)
+await sql.end()
+redis.disconnect()
