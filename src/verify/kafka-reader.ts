@@ -1,0 +1,149 @@
+/**
+ * Reads ranges of partitions from Kafka without belonging to any group: no offsets are touched, nothing is left behind, no Group privilege is needed,
+ * and one partition is read after the other in the order in which the rows come out of PostgreSQL. (A consumer under a throw-away group name would
+ * get all partitions at once in any order, wait for a join, and leave a group to be deleted.)
+ *
+ * kafkajs has no public way to do so. This reaches into 2.2.4, which is pinned and will see no other release: its cluster finds the leaders and
+ * connects as ever, its fetch request and its batch (aborted transactions and control records left out) are used as its own consumer uses them.
+ */
+import { createRequire } from 'node:module'
+import type kafkajs from 'kafkajs'
+import type { KafkaConfig, KafkaMessage } from 'kafkajs'
+import { assert } from '../core/errors.ts'
+import { createFeed, type Feed } from './feed.ts'
+
+export interface Range {
+  readonly partition: number
+  readonly from: number
+  readonly to: number
+}
+
+export interface SourceRecord {
+  readonly partition: number
+  readonly offset: number
+  readonly timestampMs: number
+  readonly value: Buffer | null
+  readonly headers: KafkaMessage['headers']
+}
+
+export interface KafkaReader {
+  /** The records of these ranges, in this order. `expired`: Kafka has meanwhile dropped what lies below `low`. */
+  read(ranges: readonly Range[], expired: (partition: number, low: number) => void): Feed<SourceRecord>
+  close(): Promise<void>
+}
+
+interface Broker {
+  fetch(request: object): Promise<{ responses: { partitions: object[] }[] }>
+}
+interface Cluster {
+  connect(): Promise<void>
+  disconnect(): Promise<void>
+  addTargetTopic(topic: string): Promise<void>
+  refreshMetadata(): Promise<void>
+  findLeaderForPartitions(topic: string, partitions: number[]): Record<string, number[]>
+  findBroker(of: { nodeId: string }): Promise<Broker>
+  fetchTopicsOffset(topics: object[]): Promise<{ partitions: { partition: number; offset: string }[] }[]>
+}
+interface Batch {
+  readonly messages: KafkaMessage[]
+  lastOffset(): string
+}
+
+const fetchBytes = 4 * 1024 * 1024
+const fetchWaitMs = 500
+const attemptsMax = 6
+const readCommitted = 1
+
+const quiet = { namespace: () => quiet, setLogLevel() {}, error() {}, warn() {}, info() {}, debug() {} }
+
+export async function openKafkaReader(kafka: KafkaConfig, topic: string, signal: AbortSignal): Promise<KafkaReader> {
+  const require = createRequire(import.meta.url)
+  const { version } = require('kafkajs/package.json') as { version: string }
+  assert(version === '2.2.4', () => `kafkajs is ${version}; the proof's reader knows the insides of 2.2.4 only`)
+  const Cluster = require('kafkajs/src/cluster') as new (options: object) => Cluster
+  const Batch = require('kafkajs/src/consumer/batch') as new (topic: string, fetched: string, data: object) => Batch
+  const socketFactory = require('kafkajs/src/network/socketFactory') as () => unknown
+
+  const cluster = new Cluster({
+    socketFactory: socketFactory(),
+    connectionTimeout: 10_000,
+    ...kafka,
+    logger: quiet,
+    metadataMaxAge: 300_000,
+    allowAutoTopicCreation: false,
+    isolationLevel: readCommitted,
+  })
+  await cluster.connect()
+  await cluster.addTargetTopic(topic)
+
+  async function fetch(partition: number, offset: number): Promise<Batch> {
+    const leader = Object.keys(cluster.findLeaderForPartitions(topic, [partition]))[0]
+    const broker = await cluster.findBroker({ nodeId: leader ?? '' })
+    const { responses } = await broker.fetch({
+      replicaId: -1,
+      isolationLevel: readCommitted,
+      maxWaitTime: fetchWaitMs,
+      minBytes: 1,
+      maxBytes: fetchBytes,
+      topics: [{ topic, partitions: [{ partition, fetchOffset: String(offset), maxBytes: fetchBytes }] }],
+      rackId: '',
+    })
+    return new Batch(topic, String(offset), responses[0]?.partitions[0] ?? {})
+  }
+
+  async function low(partition: number): Promise<number> {
+    const found = await cluster.fetchTopicsOffset([{ topic, partitions: [{ partition }], fromBeginning: true }])
+    return Number(found[0]?.partitions[0]?.offset)
+  }
+
+  /** A leader that has moved or a broker that restarts is no reason to give up at once. */
+  async function patiently<T>(work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      signal.throwIfAborted()
+      try {
+        return await work()
+      } catch (error) {
+        const { retriable, type } = error as kafkajs.KafkaJSError & { type?: string }
+        if (type === 'OFFSET_OUT_OF_RANGE' || retriable !== true || attempt === attemptsMax) throw error
+        await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt))
+        await cluster.refreshMetadata().catch(() => {})
+      }
+    }
+  }
+
+  return {
+    read(ranges, expired) {
+      let index = 0
+      let position = ranges[0]?.from ?? 0
+      return createFeed(async () => {
+        const range = ranges[index]
+        if (range === undefined) return null
+        if (position >= range.to) {
+          position = ranges[++index]?.from ?? 0
+          return []
+        }
+        const { partition } = range
+        let batch: Batch
+        try {
+          batch = await patiently(() => fetch(partition, position))
+        } catch (error) {
+          if ((error as { type?: string }).type !== 'OFFSET_OUT_OF_RANGE') throw error
+          const first = await patiently(() => low(partition))
+          // Below the log's start: retention went on. Beyond its end: there is nothing, and that is an answer too.
+          if (first > position) expired(partition, first)
+          position = first > position ? first : range.to
+          return []
+        }
+        const records: SourceRecord[] = []
+        for (const { offset, timestamp, value, headers } of batch.messages) {
+          const at = Number(offset)
+          if (at >= range.to) break
+          records.push({ partition, offset: at, timestampMs: Number(timestamp), value, headers })
+        }
+        position = Math.max(position + 1, Number(batch.lastOffset()) + 1)
+        return records
+      })
+    },
+    close: () => cluster.disconnect(),
+  }
+}
