@@ -20,6 +20,7 @@ import { Redis } from 'ioredis'
 import kafkajs from 'kafkajs'
 import pg from 'pg'
 import { dayOf, partitionName } from '../src/core/day.ts'
+import { FatalError } from '../src/core/errors.ts'
 import { LatencyHistogram } from '../src/core/latency.ts'
 import { migrate } from '../src/schema/migrate.ts'
 import { ensurePartitions } from '../src/schema/partitions.ts'
@@ -75,6 +76,9 @@ await migrate({ session: sql, signal })
 const kafka = new kafkajs.Kafka({ brokers: [stack.kafka], logLevel: kafkajs.logLevel.ERROR })
 await ensureTopic(kafka, 'cloud-events', { partitions, replicationFactor: 1 })
 const today = dayOf(Date.now())
+/** A bench has no settings to blame: whatever the client says ends it. */
+const unexplained = (error: unknown) =>
+  new FatalError('KAFKA_CRASHED', String(error), 'See the log of the stack.', error)
 
 interface Drain {
   readonly perSecond: number
@@ -151,6 +155,7 @@ if (only.some((name) => name !== 'steady')) {
     acks: 1,
     signal,
     now: Date.now,
+    explain: unexplained,
   })
   say(
     `  ${Math.round(sent.produced / (sent.elapsedMs / 1000))} events/s, ${Math.round(sent.bytes / sent.produced)} bytes each`,
@@ -195,6 +200,7 @@ async function steady(): Promise<Steady> {
     forMs: warmMs + Number(flags.steady) * 1000,
     signal,
     now: Date.now,
+    explain: unexplained,
   })
   await sleep(warmMs, undefined, { signal })
   const before = await Promise.all(replicas.map((replica) => replica.status()))

@@ -10,6 +10,7 @@ import { Command, CommanderError } from 'commander'
 import { explain, FatalError } from './core/errors.ts'
 import type { Needed } from './core/settings.ts'
 import { loadSettings } from './process/load-settings.ts'
+import type { SimulateFlags } from './simulate/command.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -91,6 +92,52 @@ program
     const { settingsCommand } = await import('./process/settings-command.ts')
     settingsCommand({ ...settingsFor([]), json, write })
   })
+
+program
+  .command('doctor')
+  .description('check settings, servers, privileges and the topic; say what to do about each finding')
+  .option('--consumer <name>', 'whose topic and table to look at', 'cloud-events')
+  .option('--json', 'as JSON')
+  .action(async ({ consumer: name, json = false }: { consumer: string; json?: boolean }) => {
+    const { settings } = settingsFor(['kafkaBrokers', 'postgresUrl', 'redisUrls'])
+    const { loadConsumer } = await import('./process/load-consumer.ts')
+    const { doctor } = await import('./doctor/doctor.ts')
+    const { definition } = await loadConsumer(name)
+    const { topic, table } = definition
+    const { ok } = await doctor({
+      settings,
+      consumer: name,
+      topic,
+      table,
+      json,
+      write,
+      now: Date.now,
+      signal: stopSignal(),
+    })
+    process.exitCode = ok ? 0 : 1
+  })
+
+const { simulateFlags } = await import('./simulate/command.ts')
+const simulateKafka = program
+  .command('simulate')
+  .description('make load of the kind the fleet is for')
+  .command('kafka')
+  .description("send a business-support system's CloudEvents, in open loop")
+for (const [flag, help, standard] of simulateFlags) simulateKafka.option(flag, help, standard)
+simulateKafka.action(async (flags: SimulateFlags) => {
+  const { settings } = settingsFor(['kafkaBrokers'])
+  const { simulateKafka } = await import('./simulate/command.ts')
+  const { kafkaConfig, kafkaFailure } = await import('./process/connect-kafka.ts')
+  process.exitCode = await simulateKafka(flags, {
+    kafka: kafkaConfig(settings),
+    signal: stopSignal(),
+    now: Date.now,
+    write: flags.json ? writeError : write,
+    writeResult: write,
+    terminal: (flags.json ? process.stderr : process.stdout).isTTY,
+    explain: (error) => kafkaFailure(error, settings),
+  })
+})
 
 /** What a person reads when something ends a command: one line, the cause for whoever needs more. */
 async function main(): Promise<void> {
