@@ -37,6 +37,8 @@ export interface SimulateIo {
   /** The JSON line. With --json the progress belongs on standard error, so that standard output is one line. */
   readonly writeResult: (text: string) => void
   readonly terminal: boolean
+  /** As in SimulateOptions. */
+  readonly explain: (error: unknown) => FatalError
 }
 
 /** For the command line's help, one row per option. */
@@ -132,7 +134,9 @@ export async function simulateKafka(flags: SimulateFlags, io: SimulateIo): Promi
   if (create) {
     mendKafkajs()
     const plan = { partitions: options.partitions ?? partitionsDefault, replicationFactor }
-    await ensureTopic(new kafkajs.Kafka(io.kafka), options.topic, plan)
+    await ensureTopic(new kafkajs.Kafka(io.kafka), options.topic, plan).catch((error: unknown) => {
+      throw error instanceof FatalError ? error : io.explain(error)
+    })
   }
   let last = { produced: 0, elapsedMs: 0 }
   const final = await simulate({
@@ -140,6 +144,7 @@ export async function simulateKafka(flags: SimulateFlags, io: SimulateIo): Promi
     kafka: io.kafka,
     signal: io.signal,
     now: io.now,
+    explain: io.explain,
     onStats(stats) {
       const perSecond = ((stats.produced - last.produced) * 1000) / Math.max(1, stats.elapsedMs - last.elapsedMs)
       last = stats

@@ -7,8 +7,8 @@
  * producer makes them, in the topic but in none of these counters. The topic's own watermarks are the truth.
  */
 import kafkajs, { type KafkaConfig, type Message, type Producer } from 'kafkajs'
+import { FatalError } from '../core/errors.ts'
 import type { CodecName } from '../flow/consume/codecs.ts'
-import { explainKafka } from '../flow/consume/kafkajs-errors.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
 import { createEvents, type EventsOptions } from './events.ts'
 import { createHistogram } from './histogram.ts'
@@ -30,6 +30,8 @@ export interface SimulateOptions extends Omit<EventsOptions, 'partitions'> {
   readonly acks?: -1 | 0 | 1
   readonly signal?: AbortSignal
   readonly now: () => number
+  /** What an error of the client means; whoever knows the settings knows that. KAFKA_UNREACHABLE costs the records of a request, all else ends the run. */
+  readonly explain: (error: unknown) => FatalError
   /** Called about once a second, and at the end. */
   readonly onStats?: (stats: SimulateStats) => void
 }
@@ -84,7 +86,7 @@ export async function simulate(options: SimulateOptions): Promise<SimulateStats>
     await producer.connect()
     return await run(options, producer, Math.min(options.partitions ?? found, found))
   } catch (error) {
-    throw explainKafka(error, options.topic) ?? error
+    throw error instanceof FatalError ? error : options.explain(error)
   } finally {
     await producer.disconnect()
   }
@@ -152,7 +154,7 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
       for (let i = 0; i < count; i++) acknowledged.add(ackMs - (due[i] as number))
     } catch (error) {
       // A broker that is away for longer than the client's patience costs these records, not the run.
-      if (explainKafka(error, topic)?.code === 'KAFKA_UNREACHABLE') sums.failed += count
+      if (options.explain(error).code === 'KAFKA_UNREACHABLE') sums.failed += count
       else throw error
     } finally {
       inFlight--

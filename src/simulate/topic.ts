@@ -1,14 +1,13 @@
 /** Finds the topic, or makes it when asked to. */
 import type { Kafka } from 'kafkajs'
 import { FatalError } from '../core/errors.ts'
-import { explainKafka } from '../flow/consume/kafkajs-errors.ts'
 
 export interface TopicPlan {
   readonly partitions: number
   readonly replicationFactor: number
 }
 
-/** The number of partitions. Without a plan, a missing topic is an error that says what to do. */
+/** The number of partitions. Without a plan, a missing topic is an error that says what to do; the client's own errors pass as they are. */
 export async function ensureTopic(kafka: Kafka, topic: string, plan?: TopicPlan): Promise<number> {
   const admin = kafka.admin()
   try {
@@ -31,8 +30,6 @@ export async function ensureTopic(kafka: Kafka, topic: string, plan?: TopicPlan)
     }
     const { topics } = await admin.fetchTopicMetadata({ topics: [topic] })
     return topics[0]?.partitions.length ?? 0
-  } catch (error) {
-    throw explainKafka(error, topic) ?? error
   } finally {
     await admin.disconnect().catch(() => {})
   }
