@@ -4,11 +4,14 @@ import tls from 'node:tls'
 import kafkajs, { type ISocketFactory, type Kafka, type KafkaConfig, type SASLOptions } from 'kafkajs'
 import { type Code, FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
+import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
+import { causes, saidBy } from './cause.ts'
 import { pems, readPem } from './read-pem.ts'
 
 const keepAliveMs = 60_000
 
 export function kafkaConfig(settings: Settings, logCreator?: NonNullable<KafkaConfig['logCreator']>): KafkaConfig {
+  mendKafkajs()
   const { kafkaSaslMechanism: mechanism, kafkaUser: username, kafkaPassword: password } = settings
   return {
     brokers: [...settings.kafkaBrokers],
@@ -56,8 +59,8 @@ export const openSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
 /** A failed start-up request, by what the client throws. Unknown stays unknown: the caller rethrows what is not in this table. */
 export function kafkaFailure(error: unknown, settings: Settings): FatalError {
   const where = settings.kafkaBrokers.join(', ')
-  const found = chain(error)
-  const text = found.map((one) => one.message).join(' ')
+  const found = causes(error)
+  const text = saidBy(error)
   const named = (name: string) => found.some((one) => one.name === name)
   const typed = (...types: string[]) => found.some((one) => types.includes((one as { type?: string }).type ?? ''))
   const fail = (code: Code, what: string, remedy: string) => new FatalError(code, what, remedy, error)
@@ -86,7 +89,7 @@ export function kafkaFailure(error: unknown, settings: Settings): FatalError {
   if (/certificate|self.signed|altnames|SSL routines|TLS|EPROTO|wrong version number/i.test(text)) {
     return fail(
       'KAFKA_AUTH',
-      `The TLS handshake with Kafka at ${where} failed: ${found[0]?.message ?? text}.`,
+      `The TLS handshake with Kafka at ${where} failed: ${text}.`,
       'Check MILLRACE_KAFKA_TLS, MILLRACE_KAFKA_CA_FILE and that the port is the TLS listener.',
     )
   }
@@ -103,7 +106,7 @@ export function kafkaFailure(error: unknown, settings: Settings): FatalError {
     named('KafkaJSRequestTimeoutError') ||
     named('KafkaJSNumberOfRetriesExceeded') ||
     named('KafkaJSNoBrokerAvailableError') ||
-    /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH/.test(text)
+    /Broker not connected|ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH/.test(text)
   ) {
     const hint =
       settings.kafkaTls === 'off' && /closed|disconnected|ECONNRESET/i.test(text)
@@ -111,15 +114,9 @@ export function kafkaFailure(error: unknown, settings: Settings): FatalError {
         : ''
     return fail(
       'KAFKA_UNREACHABLE',
-      `Kafka does not answer at ${where}: ${found.at(-1)?.message ?? text}.`,
+      `Kafka does not answer at ${where}: ${text}.`,
       `Check MILLRACE_KAFKA and that the broker runs and advertises an address reachable from here.${hint}`,
     )
   }
   return fail('KAFKA_CRASHED', `Kafka at ${where}: ${text}.`, 'See the log lines before this one.')
-}
-
-function chain(error: unknown): Error[] {
-  const found: Error[] = []
-  for (let one = error; one instanceof Error && !found.includes(one); one = one.cause) found.push(one)
-  return found
 }

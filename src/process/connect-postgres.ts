@@ -8,6 +8,7 @@ import pg, { type ClientConfig } from 'pg'
 import { type Code, FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { hidePassword } from '../core/settings-kinds.ts'
+import { saidBy } from './cause.ts'
 import { pems, readPem, readPemFile } from './read-pem.ts'
 
 const keepAliveMs = 10_000
@@ -109,8 +110,8 @@ function tlsOf(settings: Settings, url: URL): NonNullable<ClientConfig['ssl']> {
 /** A failed first connection, by SQLSTATE and system error. */
 export function postgresFailure(error: unknown, settings: Settings): FatalError {
   const where = hidePassword(settings.postgresUrl)
-  const { code = '', message = String(error) } = (error ?? {}) as { code?: string; message?: string }
-  const said = message === '' && error instanceof AggregateError ? String((error.errors[0] as Error)?.message) : message
+  const { code = '' } = (error ?? {}) as { code?: string }
+  const said = saidBy(error)
   const fail = (ours: Code, what: string, remedy: string) => new FatalError(ours, what, remedy, error)
   switch (code) {
     case '28P01': // invalid_password

@@ -9,6 +9,7 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { type Code, FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { hidePassword } from '../core/settings-kinds.ts'
+import { saidBy } from './cause.ts'
 import { pems, readPem } from './read-pem.ts'
 
 export type RedisClient = Redis | Cluster
@@ -108,8 +109,8 @@ function address(url: URL): { host: string; port: number } {
 export function redisFailure(error: unknown, settings: Settings): FatalError {
   const where = settings.redisUrls.map(hidePassword).join(', ')
   const root = (error as { lastNodeError?: Error })?.lastNodeError ?? error
-  const { code = '', message = String(root) } = (root ?? {}) as { code?: string; message?: string }
-  const said = message === '' && root instanceof AggregateError ? String((root.errors[0] as Error)?.message) : message
+  const { code = '' } = (root ?? {}) as { code?: string }
+  const said = saidBy(root)
   const fail = (ours: Code, what: string, remedy: string) => new FatalError(ours, what, remedy, error)
   if (/^(WRONGPASS|NOAUTH|ERR AUTH|ERR invalid password)/.test(said)) {
     return fail(

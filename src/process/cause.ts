@@ -1,0 +1,23 @@
+/** What a driver's error says, for use inside a sentence: its causes from the outside in, each said once, on one line, without a full stop. */
+
+export function causes(error: unknown): Error[] {
+  const found: Error[] = []
+  const queue: unknown[] = [error]
+  while (queue.length > 0 && found.length < 8) {
+    const one = queue.shift()
+    if (!(one instanceof Error) || found.includes(one)) continue
+    found.push(one)
+    queue.push(one.cause)
+    // Node tries every address of a name; the first failure says as much as all.
+    if (one instanceof AggregateError) queue.push(one.errors[0])
+  }
+  return found
+}
+
+export function saidBy(error: unknown): string {
+  const all = error instanceof Error ? causes(error).map((one) => one.message) : [String(error)]
+  const said = all
+    .map((message) => message.replace(/\s+/g, ' ').replace(/[\s.]+$/, ''))
+    .filter((message) => message !== '')
+  return [...new Set(said)].join(': ') || 'no reason given'
+}
