@@ -24,7 +24,7 @@ create table ledger (
 -- Every batch updates its rows, hundreds of times a second, and never a column of the key: with room on the page each
 -- update is a HOT one and the page cleans itself. Truncation is off because it takes an exclusive lock on the ledger.
 with (
-  fillfactor = 20,
+  fillfactor = 50,
   autovacuum_vacuum_scale_factor = 0,
   autovacuum_vacuum_threshold = 5000,
   autovacuum_vacuum_cost_delay = 0,

@@ -36,7 +36,7 @@ create table ledger (
   constraint ledger_marks CHECK (partition >= 0 AND start_offset >= 0 AND next_offset >= start_offset AND published_offset <= next_offset),
   constraint ledger_pkey PRIMARY KEY (consumer, topic, partition)
 )
-with (fillfactor=20, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=100000, vacuum_truncate=off);
+with (fillfactor=50, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=100000, vacuum_truncate=off);
 
 create table millrace_migrations (
   id integer not null,
