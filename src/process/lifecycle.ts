@@ -20,7 +20,6 @@ import { Budget } from '../flow/budget.ts'
 import { registerCodecs } from '../flow/consume/codecs.ts'
 import { openKafkajs } from '../flow/consume/kafkajs.ts'
 import { kafkajsLog } from '../flow/consume/kafkajs-log.ts'
-import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
 import { openPiscina } from '../flow/decode/piscina.ts'
 import { Lane } from '../flow/lane.ts'
 import { openPostgres } from '../flow/persist/postgres.ts'
@@ -71,7 +70,6 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   stack.defer(() => control.end().catch(() => {}))
   await checkPostgres(control, consumer)
   registerCodecs()
-  mendKafkajs()
   const kafka = new kafkajs.Kafka(kafkaConfig(settings, kafkajsLog(logger)))
   const partitionCount = await checkTopic(kafka, control, consumer, settings)
   const redis = publishes
