@@ -70,13 +70,13 @@ export const rows = {
     'How long a broker may hold a fetch that finds nothing; a record ends the wait at once.',
   ),
   sessionTimeoutMs: row(
-    k.whole(6000, 1_800_000),
+    k.whole(1000, 1_800_000),
     30_000,
     'A replica silent for so long loses its partitions; the pause after a crash.',
   ),
   heartbeatMs: row(k.whole(100, 600_000), 3000, 'Time between heartbeats to the group.'),
   rebalanceTimeoutMs: row(
-    k.whole(3000, 3_600_000),
+    k.whole(1000, 3_600_000),
     60_000,
     'How long a rebalance waits for a replica to finish its batches.',
   ),
