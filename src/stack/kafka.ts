@@ -1,0 +1,156 @@
+/** A single Kafka broker that is its own controller (KRaft): its settings, its JVM, and when it is ready. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Kafka, logLevel } from 'kafkajs'
+import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
+import type { KafkaParts } from './install-kafka.ts'
+import type { Launch } from './server.ts'
+
+/** Two cores are shared with everything else, so a few threads; single node, so every internal topic has one replica. */
+const settings: Record<string, string> = {
+  'process.roles': 'broker,controller',
+  'node.id': '1',
+  'controller.listener.names': 'CONTROLLER',
+  'inter.broker.listener.name': 'PLAINTEXT',
+  'auto.create.topics.enable': 'false',
+  'offsets.topic.replication.factor': '1',
+  'offsets.topic.num.partitions': '10',
+  'transaction.state.log.replication.factor': '1',
+  'transaction.state.log.min.isr': '1',
+  'transaction.state.log.num.partitions': '10',
+  'share.coordinator.state.topic.replication.factor': '1',
+  'share.coordinator.state.topic.min.isr': '1',
+  'share.coordinator.state.topic.num.partitions': '1',
+  'unclean.leader.election.enable': 'false',
+  // A group starts with its first member, and tests may use short sessions.
+  'group.initial.rebalance.delay.ms': '0',
+  'group.min.session.timeout.ms': '1000',
+  // After kill -9 a broker may come back only when the controller has given up its last life; the default is 9 s.
+  'broker.session.timeout.ms': '4000',
+  'broker.heartbeat.interval.ms': '1000',
+  'num.network.threads': '2',
+  'num.io.threads': '4',
+  'num.recovery.threads.per.data.dir': '2',
+  'background.threads': '4',
+  'log.cleaner.dedupe.buffer.size': '33554432',
+  // An idle controller writes a no-op record this often; the default is 500.
+  'metadata.max.idle.interval.ms': '5000',
+  // Deleted topics (tests make many) give their disk back soon.
+  'log.segment.delete.delay.ms': '1000',
+}
+
+type KafkaPorts = { kafka: number; controller: number }
+
+export function brokerProperties(data: string, ports: KafkaPorts, overrides: Record<string, string>): string {
+  const all = {
+    ...settings,
+    // The addresses come from here and not from the data, so a stack may come back on other ports.
+    'controller.quorum.voters': `1@127.0.0.1:${ports.controller}`,
+    listeners: `PLAINTEXT://127.0.0.1:${ports.kafka},CONTROLLER://127.0.0.1:${ports.controller}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${ports.kafka}`,
+    'log.dirs': data,
+    ...overrides,
+  }
+  return Object.entries(all)
+    .map(([key, value]) => `${key}=${value.replaceAll('\\', '\\\\')}\n`)
+    .join('')
+}
+
+/** Serial GC: one thread and the cheapest barriers; a young collection of this little live data takes a few milliseconds. */
+export function jvmFlags(parts: Omit<KafkaParts, 'format'>, folder: string, heap = ['-Xms512m', '-Xmx1g']): string[] {
+  return [
+    ...heap,
+    '-XX:+UseSerialGC',
+    '-XX:-UsePerfData',
+    '-XX:+ExitOnOutOfMemoryError',
+    ...(parts.archive
+      ? ['-Xshare:auto', '-Xlog:cds=off', '-Xlog:cds+dynamic=off', `-XX:SharedArchiveFile=${parts.archive}`]
+      : []),
+    `-Dlog4j2.configurationFile=${parts.logging}`,
+    '-Djava.awt.headless=true',
+    // Nothing reads it: it marks the process as this stack's, for whoever cleans up after a killed owner.
+    ...kafkaMarker(folder),
+    parts.classPath,
+  ]
+}
+
+export function kafkaMarker(folder: string): string[] {
+  return [`-Dmillrace.stack=${folder}`, '-cp']
+}
+
+/** `quick`: the JVM's first compiler only and a small heap, for tests, where starting soon is worth more than throughput. */
+export function launchKafka(
+  parts: KafkaParts,
+  folder: string,
+  ports: KafkaPorts,
+  overrides: Record<string, string>,
+  quick: boolean,
+): Launch {
+  const data = join(folder, 'kafka')
+  const properties = join(folder, 'kafka.properties')
+  return {
+    words: () => [
+      parts.java,
+      ...jvmFlags(parts, folder, quick ? ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1'] : undefined),
+      'kafka.Kafka',
+      properties,
+    ],
+    stopSignal: 'SIGTERM',
+    // Its orderly shutdown takes a while and gains nothing when the owner is dead: the log is recovered either way.
+    abandonSignal: 'KILL',
+    marker: kafkaMarker(folder),
+    async prepare() {
+      mkdirSync(folder, { recursive: true })
+      if (!existsSync(join(data, 'meta.properties'))) cpSync(parts.format, data, { recursive: true })
+      writeFileSync(properties, brokerProperties(data, ports, overrides))
+    },
+    ready: (signal) => kafkaReady(ports.kafka, signal),
+  }
+}
+
+async function kafkaReady(port: number, signal: AbortSignal): Promise<void> {
+  mendKafkajs()
+  const client = new Kafka({
+    brokers: [`127.0.0.1:${port}`],
+    logLevel: logLevel.NOTHING,
+    connectionTimeout: 1000,
+    requestTimeout: 2000,
+    retry: { retries: 0 },
+  })
+  for (;;) {
+    signal.throwIfAborted()
+    const admin = client.admin()
+    try {
+      await admin.connect()
+      const { brokers, controller } = await admin.describeCluster()
+      // A broker that has not caught up with the controller is fenced and not in the list.
+      if (brokers.length === 1 && controller !== null) return
+    } catch {
+      // not yet
+    } finally {
+      await admin.disconnect().catch(() => {})
+    }
+    await sleep(50, undefined, { signal })
+  }
+}
+
+/** Runs a broker until it is ready, then stops it in order, which is when the JVM writes its class archive. */
+export async function warmUp(java: string, args: string[], port: number, signal?: AbortSignal): Promise<void> {
+  const child = spawn(java, args, { stdio: 'ignore', cwd: '/' })
+  const gone = once(child, 'exit').catch(() => {})
+  const limit = AbortSignal.any([AbortSignal.timeout(60_000), ...(signal ? [signal] : [])])
+  try {
+    await Promise.race([kafkaReady(port, limit), gone])
+    child.kill('SIGTERM')
+    await Promise.race([gone, sleep(30_000, undefined, { signal: limit })])
+  } catch {
+    // Without the archive everything works, only slower; an abort is noticed by the caller.
+  } finally {
+    child.kill('SIGKILL')
+    await gone
+  }
+  signal?.throwIfAborted()
+}

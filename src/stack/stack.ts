@@ -1,0 +1,326 @@
+/**
+ * The local stack: Kafka, PostgreSQL and Redis, real ones, beside each other under one name.
+ *
+ * Promises: a returned stack answers on all three addresses; it is owned by this process, and ends with it however it ends, unless it is `detached`;
+ * a start that fails leaves nothing running; ports stay the same while the stack lives, and where they are free over its lives.
+ */
+import { mkdirSync, statfsSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { FatalError } from '../core/errors.ts'
+import { diskFull } from './install.ts'
+import { launchKafka } from './kafka.ts'
+import { type Identity, identify, isAlive, withLock } from './lock.mjs'
+import { installParts, type Parts } from './parts.ts'
+import { freePort, isFree } from './ports.ts'
+import { launchPostgres, postgresUrl } from './postgres.ts'
+import type { OnProgress } from './progress.ts'
+import { launchRedis } from './redis.ts'
+import {
+  awaitReady,
+  endProcess,
+  type Launch,
+  PortTakenError,
+  type Running,
+  StillClosingError,
+  spawnServer,
+} from './server.ts'
+import { type Ports, readState, type ServerName, type State, serverNames, stackFolder, writeState } from './state.ts'
+import { endServers, lockPath, removeFolder, sweepStacks } from './sweep.ts'
+import { startWatchdog } from './watchdog.ts'
+
+export type StackOptions = {
+  root: string
+  name: string
+  /** All three unless named. */
+  servers?: readonly ServerName[]
+  /** Start with empty servers. */
+  fresh?: boolean
+  /** The data goes when the stack stops or its owner dies: for tests. */
+  temporary?: boolean
+  /** The servers stay when this process ends; `down` ends them. */
+  detached?: boolean
+  /** Less memory, a sooner start, less throughput: for tests. */
+  quick?: boolean
+  /** Ports that must be these; the others are chosen. */
+  ports?: Partial<Ports>
+  /** Settings of the servers' own, over ours. */
+  kafka?: Record<string, string>
+  postgres?: Record<string, string>
+  redis?: Record<string, string>
+  onProgress?: OnProgress
+  /** A server ended that nobody asked to end. */
+  onDeath?: (server: ServerName, how: string) => void
+  signal?: AbortSignal
+}
+
+export type Stack = {
+  name: string
+  folder: string
+  /** host:port */
+  kafka: string
+  /** postgres://... */
+  postgres: string
+  /** redis://... */
+  redis: string
+  logs: Record<ServerName, string>
+  readonly pids: Partial<Record<ServerName, number>>
+  /** Found running because of an earlier `up`; stop() then leaves it as it was. */
+  adopted: boolean
+  /** Starts again what was stopped, on the same port, and waits until it answers. */
+  startServer(server: ServerName): Promise<void>
+  /** Ends in order, or by the signal; resolves when the process is gone. */
+  stopServer(server: ServerName, options?: { signal?: NodeJS.Signals }): Promise<void>
+  restart(server: ServerName, options?: { signal?: NodeJS.Signals }): Promise<void>
+  stop(): Promise<void>
+  /** Stops, even an adopted stack, and deletes its data. */
+  remove(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+const readyMs = 120_000
+const bytesFreeMin = 500_000_000
+
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { root, name, signal } = options
+  if (!/^[a-z0-9][a-z0-9._-]{0,62}$/.test(name)) {
+    throw new FatalError(
+      'USAGE',
+      `"${name}" is no name for a stack.`,
+      'Use lower-case letters, digits, dots and hyphens, at most 63.',
+    )
+  }
+  const asked = options.servers ?? serverNames
+  const onProgress = options.onProgress ?? (() => {})
+  const folder = stackFolder(root, name)
+  mkdirSync(join(root, '.local', 'stacks'), { recursive: true })
+  const { bavail, bsize } = statfsSync(join(root, '.local'))
+  if (bavail * bsize < bytesFreeMin) throw diskFull(root)
+  await sweepStacks(root)
+  const parts = await installParts(root, asked, onProgress, signal)
+  return withLock(lockPath(folder), () => startLocked(options, asked, folder, parts), {
+    signal,
+    onWait: (pid) =>
+      onProgress({
+        part: name,
+        text: `waits for process ${pid}, which is starting or stopping this stack`,
+        done: false,
+      }),
+  })
+}
+
+async function startLocked(
+  options: StackOptions,
+  asked: readonly ServerName[],
+  folder: string,
+  parts: Parts,
+): Promise<Stack> {
+  const { name, signal } = options
+  const onProgress = options.onProgress ?? (() => {})
+  let before = readState(folder)
+  if (before?.owner && isAlive(before.owner)) throw inUse(name, before.owner)
+  const isRunning = (state: State | undefined) => serverNames.some((server) => isAlive(state?.servers[server]))
+  // Left running by `up`: stays so, also when its data is asked to be fresh.
+  const adopted = before?.owner === null && isRunning(before)
+  if (options.fresh || !adopted) await endServers(folder, before)
+  if (options.fresh) {
+    removeFolder(folder)
+    before = before && { ...before, servers: {} }
+  }
+  mkdirSync(folder, { recursive: true })
+
+  const detached = options.detached || adopted
+  const state: State = {
+    version: 1,
+    name,
+    mode: 'native',
+    owner: detached ? null : (identify(process.pid) ?? null),
+    temporary: options.temporary ?? false,
+    ports: await choosePorts(name, asked, before, options.ports ?? {}),
+    servers: adopted && !options.fresh ? { ...before?.servers } : {},
+  }
+  writeState(folder, state)
+  const watchdog = detached ? undefined : startWatchdog()
+  const logs = Object.fromEntries(serverNames.map((server) => [server, join(folder, `${server}.log`)])) as Record<
+    ServerName,
+    string
+  >
+  const launches = new Map<ServerName, Launch>()
+  const expected = new Set<ServerName>()
+
+  const relaunch = (server: ServerName) =>
+    launches.set(server, makeLaunch(server, options, folder, parts, state.ports as Ports))
+  for (const server of asked) relaunch(server)
+
+  const forget = (server: ServerName, identity: Identity) => {
+    watchdog?.drop(identity)
+    if (state.servers[server]?.pid !== identity.pid) return
+    delete state.servers[server]
+    writeState(folder, state)
+  }
+  const spawnOne = (server: ServerName, launch: Launch): Running => {
+    const running = spawnServer(launch, logs[server])
+    watchdog?.add(running.identity, launch.abandonSignal)
+    state.servers[server] = running.identity
+    writeState(folder, state)
+    expected.delete(server)
+    return running
+  }
+
+  /** `keepPort`: clients know the port by now, so wait for it rather than take another. */
+  const startServer = async (server: ServerName, keepPort: boolean): Promise<void> => {
+    if (isAlive(state.servers[server])) return
+    for (let tries = 1; ; tries += 1) {
+      const launch = launches.get(server)
+      if (!launch)
+        throw new FatalError('USAGE', `The stack ${name} was started without ${server}.`, 'Name it in `servers`.')
+      await launch.prepare(signal)
+      const running = spawnOne(server, launch)
+      try {
+        await awaitReady(server, launch, running, readyMs, signal)
+        running.exited.then((how) => {
+          if (state.servers[server]?.pid !== running.identity.pid) return
+          const known = expected.has(server)
+          forget(server, running.identity)
+          if (!known) options.onDeath?.(server, how)
+        })
+        return
+      } catch (error) {
+        expected.add(server)
+        await endProcess(running.identity, 'SIGKILL')
+        forget(server, running.identity)
+        if (error instanceof StillClosingError && tries < 50) await sleep(100)
+        else if (error instanceof PortTakenError && tries < 10) {
+          if (keepPort || options.ports?.[server] !== undefined) await sleep(500)
+          else await movePort(server)
+        } else if (error instanceof PortTakenError) throw portTaken(name, server, state.ports[server])
+        else throw error
+      }
+    }
+  }
+  const movePort = async (server: ServerName) => {
+    const taken = new Set(Object.values(state.ports))
+    state.ports[server] = await freePort(taken)
+    if (server === 'kafka') state.ports.controller = await freePort(taken)
+    relaunch(server)
+  }
+  const stopServer = async (server: ServerName, { signal: by }: { signal?: NodeJS.Signals } = {}): Promise<void> => {
+    const identity = state.servers[server]
+    if (!identity) return
+    expected.add(server)
+    await endProcess(identity, by ?? launches.get(server)?.stopSignal ?? 'SIGTERM')
+    forget(server, identity)
+  }
+  const stopAll = async (by?: NodeJS.Signals) => {
+    await Promise.all(serverNames.map((server) => stopServer(server, by ? { signal: by } : {})))
+    state.owner = null
+    writeState(folder, state)
+    watchdog?.done()
+  }
+
+  const began = performance.now()
+  const start = async (server: ServerName) => {
+    onProgress({ part: server, text: 'starts', done: false })
+    await startServer(server, adopted)
+    const seconds = ((performance.now() - began) / 1000).toFixed(1)
+    onProgress({ part: server, text: `answers on port ${state.ports[server]} after ${seconds} s`, done: true })
+  }
+  const failed = (await Promise.allSettled(asked.map(start))).find((result) => result.status === 'rejected')
+  if (failed) {
+    await stopAll('SIGKILL')
+    if (state.temporary) removeFolder(folder)
+    throw failed.reason
+  }
+
+  const remove = async () => {
+    await stopAll()
+    removeFolder(folder)
+  }
+  let stopping: Promise<void> | undefined
+  const stop = () => {
+    stopping ??= detached ? Promise.resolve() : state.temporary ? remove() : stopAll()
+    return stopping
+  }
+  return {
+    name,
+    folder,
+    kafka: `127.0.0.1:${state.ports.kafka}`,
+    postgres: postgresUrl(state.ports.postgres ?? 0),
+    redis: `redis://127.0.0.1:${state.ports.redis}`,
+    logs,
+    adopted,
+    get pids() {
+      return Object.fromEntries(Object.entries(state.servers).map(([server, { pid }]) => [server, pid]))
+    },
+    startServer: (server) => startServer(server, true),
+    stopServer,
+    async restart(server, how) {
+      await stopServer(server, how)
+      await startServer(server, true)
+    },
+    stop,
+    remove,
+    [Symbol.asyncDispose]: stop,
+  }
+}
+
+function makeLaunch(server: ServerName, options: StackOptions, folder: string, parts: Parts, ports: Ports): Launch {
+  const quick = options.quick ?? false
+  if (server === 'kafka') return launchKafka(parts.kafka!, folder, ports, options.kafka ?? {}, quick)
+  if (server === 'postgres')
+    return launchPostgres(parts.postgres!, folder, ports.postgres, options.postgres ?? {}, quick)
+  return launchRedis(parts.redis!, folder, ports.redis, options.redis ?? {})
+}
+
+/** The ports that it had before where they are free (or its own servers hold them), so that what people have noted down stays true. */
+async function choosePorts(
+  name: string,
+  asked: readonly ServerName[],
+  before: State | undefined,
+  fixed: Partial<Ports>,
+): Promise<Partial<Ports>> {
+  const ports: Partial<Ports> = { ...before?.ports }
+  const taken = new Set<number>()
+  for (const port of ['kafka', 'controller', 'postgres', 'redis'] as const) {
+    const server = port === 'controller' ? 'kafka' : port
+    if (!asked.includes(server)) continue
+    const wanted = fixed[port] ?? ports[port]
+    const isOwn = isAlive(before?.servers[server])
+    if (isOwn && fixed[port] === undefined) continue
+    const isUsable = wanted !== undefined && !taken.has(wanted) && (isOwn || (await isFree(wanted)))
+    if (!isUsable && fixed[port] !== undefined) throw portTaken(name, server, fixed[port])
+    ports[port] = isUsable ? wanted : await freePort(taken)
+    taken.add(ports[port] as number)
+  }
+  return ports
+}
+
+function portTaken(name: string, server: ServerName, port: number | undefined): FatalError {
+  return new FatalError(
+    'STACK_FAILED',
+    `Port ${port} for ${server} of the stack ${name} is taken by another process.`,
+    'End that process, or leave the port to be chosen.',
+  )
+}
+
+function inUse(name: string, owner: Identity): FatalError {
+  return new FatalError(
+    'STACK_FAILED',
+    `The stack ${name} belongs to process ${owner.pid}, which is running.`,
+    'End that process first, or use another name (--name).',
+  )
+}
+
+/** Ends the servers of a stack that `up` left running, or that a dead owner left; says whether there were any. */
+export async function stopStack(options: { root: string; name: string; remove?: boolean }): Promise<boolean> {
+  const folder = stackFolder(options.root, options.name)
+  return withLock(lockPath(folder), async () => {
+    const state = readState(folder)
+    if (state?.owner && isAlive(state.owner) && state.owner.pid !== process.pid) throw inUse(options.name, state.owner)
+    const wasRunning = serverNames.some((server) => isAlive(state?.servers[server]))
+    await endServers(folder, state)
+    if (options.remove) removeFolder(folder)
+    else if (state) writeState(folder, { ...state, owner: null, servers: {} })
+    return wasRunning
+  })
+}
