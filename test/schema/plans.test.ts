@@ -1,6 +1,6 @@
 /**
  * Look-ups by key, by time and by (type, time) use an index and touch only the days in question: read from EXPLAIN.
- * 300,000 events of 20 types, spread evenly over ten whole days, today the last.
+ * 120,000 events of 20 types, spread evenly over ten whole days, today the last.
  */
 import assert from 'node:assert/strict'
 import { before, test } from 'node:test'
@@ -25,8 +25,8 @@ before(async () => {
   await session.query(`
     insert into cloud_events (id, event_time, source, event_id, type, data, kafka_topic, kafka_partition, kafka_offset, kafka_time)
     select millrace_event_id(t, 's', n::text), t, 's', n::text, 'com.example.type' || n % 20, '{"some": "data"}', 'k', n % 100, n / 100, t
-    from generate_series(0, 299999) n,
-      lateral (select ${hour(9, '00:00')} + n * interval '2.88 s' as t) spread`)
+    from generate_series(0, 119999) n,
+      lateral (select ${hour(9, '00:00')} + n * interval '7.2 s' as t) spread`)
   await session.query('analyze cloud_events')
 })
 
@@ -59,7 +59,7 @@ test('a range of event_time: the days it meets, skipping over the types', async 
   assertReads(within, 'type_event_time_idx', [ago(3)])
   assert.equal(within.scans.length, 1, 'the check on each day prunes while planning')
   assert.ok(within.scans[0]!.searches >= 20, 'a search for each of the 20 types')
-  assert.ok(rowsOf(within) > 50)
+  assert.ok(rowsOf(within) > 30)
 
   const across = await explain(
     session,
