@@ -178,7 +178,7 @@ async function startLocked(
       const running = spawnOne(server, launch)
       try {
         await awaitReady(server, launch, running, readyMs, signal)
-        running.exited.then((how) => {
+        void running.exited.then((how) => {
           if (state.servers[server]?.pid !== running.identity.pid) return
           const known = expected.has(server)
           forget(server, running.identity)

@@ -1,0 +1,12 @@
+#!/usr/bin/env node
+/** The command `millrace`, from any Node >= 20 and from a bare clone: bootstrap, then src/main.ts on Node 24. */
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { canRunHere, prepare, root, runOn } from './setup.mjs'
+
+const main = join(root, 'src', 'main.ts')
+// What needs the local stack needs development dependencies; a deployment's commands must not install any.
+const local = ['start', 'stack', 'bench']
+const node = await prepare({ everything: local.includes(process.argv[2] ?? '') })
+if (canRunHere()) await import(pathToFileURL(main).href)
+else process.exitCode = await runOn(node, [main, ...process.argv.slice(2)])
