@@ -30,6 +30,8 @@ import { startStack } from '../src/stack/stack.ts'
 import { startReplica } from './replica.ts'
 
 const { values: flags } = parseArgs({
+  // Behind `millrace bench`.
+  args: process.argv.slice(3),
   options: {
     events: { type: 'string', default: '1000000' },
     rounds: { type: 'string', default: '3' },
@@ -70,6 +72,8 @@ await using stack = await startStack({ root, name: 'bench', fresh: true, signal 
 const logs = join(root, '.local/stacks/bench/logs')
 mkdirSync(logs, { recursive: true })
 const sql = new pg.Client({ connectionString: stack.postgres })
+// The stack ends before this connection when something fails; what failed is what should be read.
+sql.on('error', () => {})
 await sql.connect()
 const redis = new Redis(stack.redis, { lazyConnect: false })
 await migrate({ session: sql, signal })

@@ -10,7 +10,7 @@ import { Command, CommanderError } from 'commander'
 import { explain, FatalError } from './core/errors.ts'
 import type { Needed } from './core/settings.ts'
 import { loadSettings } from './process/load-settings.ts'
-import type { SimulateFlags } from './simulate/command.ts'
+import type { SimulateFlags } from './simulate/flags.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -117,7 +117,7 @@ program
     process.exitCode = ok ? 0 : 1
   })
 
-const { simulateFlags } = await import('./simulate/command.ts')
+const { simulateFlags } = await import('./simulate/flags.ts')
 const simulateKafka = program
   .command('simulate')
   .description('make load of the kind the fleet is for')
@@ -138,6 +138,26 @@ simulateKafka.action(async (flags: SimulateFlags) => {
     explain: (error) => kafkaFailure(error, settings),
   })
 })
+
+program
+  .command('stack')
+  .description('the local servers: real Kafka, PostgreSQL and Redis in .local/')
+  .argument('<action>', 'up, down, status, env or logs')
+  .allowUnknownOption()
+  .allowExcessArguments()
+  .action(async () => {
+    throw new FatalError('USAGE', 'not wired yet.', '')
+  })
+
+program
+  .command('bench')
+  .description('measure beside raw COPY, on a local stack of its own (bench --help)')
+  .helpOption(false)
+  .allowUnknownOption()
+  .allowExcessArguments()
+  .action(async () => {
+    await import('../bench/main.ts')
+  })
 
 /** What a person reads when something ends a command: one line, the cause for whoever needs more. */
 async function main(): Promise<void> {

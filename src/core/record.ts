@@ -15,7 +15,8 @@ export interface RawRecord {
   readonly value: Buffer | null
   readonly headers?: Readonly<Record<string, HeaderValue>> | undefined
 }
-export type HeaderValue = Buffer | string | (Buffer | string)[] | undefined
+/** kafkajs gives a repeated header as an array; a header may be without a value wherever it stands. */
+export type HeaderValue = Buffer | string | null | undefined | readonly (Buffer | string | null | undefined)[]
 
 const fixedBytes = 24
 
@@ -24,14 +25,17 @@ export function recordBytes(record: RawRecord): number {
   return fixedBytes + (record.key?.length ?? 0) + (record.value?.length ?? 0) + 64
 }
 
+type OneValue = Exclude<HeaderValue, readonly unknown[]>
+const isRepeated = (value: HeaderValue): value is readonly OneValue[] => Array.isArray(value)
+const valueBytes = (value: OneValue) => (value === undefined || value === null ? 0 : Buffer.byteLength(value))
+
 function headersBytes(headers: RawRecord['headers']): number {
   let bytes = 0
   for (const name in headers) {
     const value = headers[name]
-    const nameBytes = Buffer.byteLength(name)
-    if (Array.isArray(value)) {
-      for (const one of value) bytes += 6 + nameBytes + Buffer.byteLength(one)
-    } else bytes += 6 + nameBytes + (value === undefined || value === null ? 0 : Buffer.byteLength(value))
+    const fixed = 6 + Buffer.byteLength(name)
+    if (isRepeated(value)) for (const one of value) bytes += fixed + valueBytes(one)
+    else bytes += fixed + valueBytes(value)
   }
   return bytes
 }
@@ -45,7 +49,7 @@ export function packedBytes(records: readonly RawRecord[]): number {
   return bytes
 }
 
-function packHeader(into: Buffer, start: number, name: string, value: Buffer | string | undefined | null): number {
+function packHeader(into: Buffer, start: number, name: string, value: OneValue): number {
   const nameBytes = into.write(name, start + 2)
   into.writeUInt16LE(nameBytes, start)
   let at = start + 2 + nameBytes
@@ -53,9 +57,9 @@ function packHeader(into: Buffer, start: number, name: string, value: Buffer | s
     into.writeInt32LE(-1, at)
     return at + 4
   }
-  const valueBytes = typeof value === 'string' ? into.write(value, at + 4) : value.copy(into, at + 4)
-  into.writeInt32LE(valueBytes, at)
-  at += 4 + valueBytes
+  const written = typeof value === 'string' ? into.write(value, at + 4) : value.copy(into, at + 4)
+  into.writeInt32LE(written, at)
+  at += 4 + written
   return at
 }
 
@@ -75,7 +79,7 @@ export function pack(into: Buffer, start: number, firstOffset: number, records: 
     const headersStart = at
     for (const name in headers) {
       const one = headers[name]
-      if (Array.isArray(one)) for (const each of one) at = packHeader(into, at, name, each)
+      if (isRepeated(one)) for (const each of one) at = packHeader(into, at, name, each)
       else at = packHeader(into, at, name, one)
     }
     into.writeUInt32LE(at - headersStart, sizeAt)

@@ -10,7 +10,6 @@ import { type SimulateStats, simulate } from './kafka.ts'
 import { ensureTopic } from './topic.ts'
 
 // Until main.ts imports them from flags.ts itself.
-export { type SimulateFlags, simulateFlags } from './flags.ts'
 
 const partitionsDefault = 100
 

@@ -233,7 +233,9 @@ function session({ connection, target, transactionTimeoutMs, lockTimeoutMs }: Po
       })
       await client.connect()
       await client.query(
-        `SET synchronous_commit = on; SET transaction_timeout = ${transactionTimeoutMs}; SET lock_timeout = ${lockTimeoutMs}`,
+        // The generic plan: millrace_advance would otherwise be planned anew for small calls, 0.20 ms instead of 0.08.
+        `SET synchronous_commit = on; SET plan_cache_mode = force_generic_plan;
+         SET transaction_timeout = ${transactionTimeoutMs}; SET lock_timeout = ${lockTimeoutMs}`,
       )
       current = client
       return client
