@@ -86,19 +86,22 @@ function isInstalled(everything) {
   return true
 }
 
+/**
+ * Not `npm ci`: the lockfile cannot name every platform's build of every tool (some are published later, or not at all), and npm ci refuses such a
+ * lockfile. `npm install --no-save` takes from the lockfile all that it names, checks it by its hash, and leaves the lockfile alone.
+ */
 async function install() {
   const log = join(root, '.local', 'npm.log')
   mkdirSync(dirname(log), { recursive: true })
   const out = openSync(log, 'w')
-  const flags = ['--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=http']
-  const child = spawn('npm', ['ci', ...flags], { cwd: root, stdio: ['ignore', out, out] })
+  const flags = ['--no-save', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=http']
+  const child = spawn('npm', ['install', ...flags], { cwd: root, stdio: ['ignore', out, out] })
   closeSync(out)
   const started = Date.now()
   const seconds = () => Math.round((Date.now() - started) / 1000)
   const fetched = () => readOr(log, '').match(/http fetch GET 200/g)?.length ?? 0
-  const tell = () =>
-    say(`npm ci installs the dependencies: ${fetched()} answers from the registry, ${seconds()} s`, true)
-  say('npm ci installs the dependencies (once, about 300 MB on disk)', true)
+  const tell = () => say(`npm installs the dependencies: ${fetched()} answers from the registry, ${seconds()} s`, true)
+  say('npm installs the dependencies (once, about 300 MB on disk)', true)
   const timer = setInterval(tell, process.stderr.isTTY ? 500 : 5000)
   const end = (signal) => child.kill(signal)
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, end)
@@ -114,11 +117,11 @@ async function install() {
     const why = /ENOSPC/.test(text)
       ? 'no room is left on the disk'
       : (said ?? problem).replace(/^npm (error|ERR!) /, '')
-    fail(`npm ci failed: ${why} (all of it in ${log}).`, 'Mend the cause and run it again.')
+    fail(`npm install failed: ${why} (all of it in ${log}).`, 'Mend the cause and run it again.')
   }
   if (!isInstalled(true)) {
     fail(
-      `npm ci ended well, but packages or Node 24 are missing (${log}).`,
+      `npm install ended well, but packages or Node 24 are missing (${log}).`,
       'Install Node 24 or newer, or remove node_modules and run it again.',
     )
   }

