@@ -1,38 +1,53 @@
-/** What Kafka says of a topic as a whole: where partitions begin and end, what a group has settled, whether old records are compacted away. */
-import kafkajs, { type Kafka } from 'kafkajs'
+/**
+ * What Kafka says of a topic as a whole: what a group has settled, where the partitions begin and end, whether old records are compacted away.
+ * Settled is asked for first: each of these only grows, so what was settled then must have been stored whenever anybody looks later.
+ */
+import kafkajs, { type Admin, type Kafka } from 'kafkajs'
 import type { Watermarks } from '../core/ledger.ts'
 
 export type TopicEnds = ReadonlyMap<number, Watermarks>
 
-export async function topicEnds(kafka: Kafka, topic: string): Promise<TopicEnds> {
+export interface KafkaMarks {
+  readonly committed: ReadonlyMap<number, number>
+  readonly ends: TopicEnds
+  readonly compacted: boolean
+}
+
+export async function kafkaMarks(kafka: Kafka, group: string, topic: string): Promise<KafkaMarks> {
+  return withAdmin(kafka, async (admin) => {
+    const [found] = await admin.fetchOffsets({ groupId: group, topics: [topic] })
+    const offsets = (found?.partitions ?? []).map(({ partition, offset }) => [partition, Number(offset)] as const)
+    return {
+      // -1: nothing was committed.
+      committed: new Map(offsets.filter(([, offset]) => offset >= 0)),
+      ends: await endsOf(admin, topic),
+      compacted: await isCompacted(admin, topic),
+    }
+  })
+}
+
+export function topicEnds(kafka: Kafka, topic: string): Promise<TopicEnds> {
+  return withAdmin(kafka, (admin) => endsOf(admin, topic))
+}
+
+async function withAdmin<T>(kafka: Kafka, ask: (admin: Admin) => Promise<T>): Promise<T> {
   const admin = kafka.admin()
   try {
     await admin.connect()
-    const offsets = await admin.fetchTopicOffsets(topic)
-    return new Map(offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]))
+    return await ask(admin)
   } finally {
     await admin.disconnect()
   }
 }
 
-export async function committedOffsets(kafka: Kafka, group: string, topic: string): Promise<Map<number, number>> {
-  const admin = kafka.admin()
-  try {
-    await admin.connect()
-    const [found] = await admin.fetchOffsets({ groupId: group, topics: [topic] })
-    const offsets = (found?.partitions ?? []).map(({ partition, offset }) => [partition, Number(offset)] as const)
-    // -1: nothing was committed.
-    return new Map(offsets.filter(([, offset]) => offset >= 0))
-  } finally {
-    await admin.disconnect()
-  }
+async function endsOf(admin: Admin, topic: string): Promise<TopicEnds> {
+  const offsets = await admin.fetchTopicOffsets(topic)
+  return new Map(offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]))
 }
 
 /** Whoever may not ask is told no: then a row without its record is a finding, which is the safer mistake. */
-export async function isCompacted(kafka: Kafka, topic: string): Promise<boolean> {
-  const admin = kafka.admin()
+async function isCompacted(admin: Admin, topic: string): Promise<boolean> {
   try {
-    await admin.connect()
     const { resources } = await admin.describeConfigs({
       includeSynonyms: false,
       resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: topic, configNames: ['cleanup.policy'] }],
@@ -40,7 +55,5 @@ export async function isCompacted(kafka: Kafka, topic: string): Promise<boolean>
     return resources[0]?.configEntries.some(({ configValue }) => configValue.includes('compact')) ?? false
   } catch {
     return false
-  } finally {
-    await admin.disconnect()
   }
 }

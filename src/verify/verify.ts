@@ -15,7 +15,7 @@ import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
 import { streamKey } from '../flow/publish/keys.ts'
 import type { RedisClient } from '../process/connect-redis.ts'
 import { createFindings, type Findings, type Problem } from './findings.ts'
-import { committedOffsets, isCompacted, type TopicEnds, topicEnds } from './kafka-marks.ts'
+import { kafkaMarks, type TopicEnds, topicEnds } from './kafka-marks.ts'
 import { openKafkaReader } from './kafka-reader.ts'
 import * as postgres from './postgres-reader.ts'
 import { type PartitionTally, provePartition } from './prove-partition.ts'
@@ -87,11 +87,9 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   registerCodecs()
   mendKafkajs()
 
-  // In this order, since each of these only ever grows: what Kafka says was settled must be published by the time that the ledger is read.
+  // Before the ledger is read: what Kafka says was settled must be published by then.
   const kafka = new kafkajs.Kafka({ logLevel: kafkajs.logLevel.NOTHING, ...options.kafka })
-  const committed = await committedOffsets(kafka, options.group ?? consumer, topic)
-  const ends = await topicEnds(kafka, topic)
-  const compacted = await isCompacted(kafka, topic)
+  const { committed, ends, compacted } = await kafkaMarks(kafka, options.group ?? consumer, topic)
   await using stack = new AsyncDisposableStack()
   const reader = await openKafkaReader(options.kafka, topic, signal)
   stack.defer(() => reader.close())
