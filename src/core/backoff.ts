@@ -23,7 +23,8 @@ export async function retry<T>(
       const cap = Math.min(backoff.maxMs, backoff.minMs * 2 ** Math.min(attempt, 20))
       const delayMs = cap * (0.5 + backoff.random() / 2)
       onRetry(error, attempt, delayMs)
-      await sleep(delayMs, undefined, { signal })
+      // Aborted: what comes out is the signal's reason (fenced, say), not the timer's own word for it.
+      await sleep(delayMs, undefined, { signal }).catch(() => signal.throwIfAborted())
     }
   }
 }

@@ -81,9 +81,10 @@ export function startOf(
       'Set MILLRACE_STREAM_LOST=refill to fill them in again from Kafka under the same ids.',
     )
   }
-  // What Kafka no longer holds cannot be published again; rows are safe, and the caller says how much is missing.
+  // Nothing before the ledger's own beginning was ever published. What Kafka no longer holds cannot be published again; rows are safe, and the
+  // caller says how much is missing.
   return {
-    nextOffset: Math.max(nextOffset, watermarks.low),
+    nextOffset: Math.max(nextOffset, row.startOffset, watermarks.low),
     persistedOffset: row.nextOffset,
     streams,
     lost,

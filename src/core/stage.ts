@@ -6,7 +6,8 @@
  * no overlap between rooms. Input is pulled as soon as there is room and the head is awaited, so that a finished batch never waits for the
  * next one to arrive.
  *
- * On an error: `abort` is called first and everything under way is awaited, then the error is thrown. Whoever holds the stage may start over at once.
+ * On an error, or when whoever takes the results returns early: `abort` is called first, then everything under way is awaited, here and in the rooms
+ * before. Whoever holds the stage may start over at once. `abort` may be called more than once, its first reason counts.
  */
 
 export interface StageOptions {
@@ -60,7 +61,7 @@ export async function* stage<In, Out>(
     for (;;) {
       const head = results[0]
       if (head === undefined) {
-        if (ended) break
+        if (ended) return
         if (inputError !== null) throw (inputError as { error: unknown }).error
         arrived = Promise.withResolvers()
         await arrived.promise
@@ -73,12 +74,18 @@ export async function* stage<In, Out>(
       yield result
     }
   } catch (error) {
-    failed = true
     abort(error)
-    slots.give()
-    turns.give()
-    await Promise.allSettled([pumping, ...results])
     throw error
+  } finally {
+    if (!ended || results.length > 0) {
+      failed = true
+      abort(new Error('nobody takes what comes out of this room'))
+      slots.give()
+      turns.give()
+      await Promise.allSettled([pumping, ...results])
+      // The room before may have work of its own under way; asked to return, it waits for that in the same manner.
+      await Promise.resolve(source.return?.()).catch(() => {})
+    }
   }
 }
 
