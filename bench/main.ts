@@ -27,6 +27,7 @@ import { ensurePartitions } from '../src/schema/partitions.ts'
 import { simulate } from '../src/simulate/kafka.ts'
 import { ensureTopic } from '../src/simulate/topic.ts'
 import { startStack } from '../src/stack/stack.ts'
+import { copyOut } from './copy-out.ts'
 import { startReplica } from './replica.ts'
 
 const { values: flags } = parseArgs({
@@ -55,7 +56,8 @@ if (flags.help) {
 `)
   process.exit(0)
 }
-const events = Number(flags.events)
+/** What the topic holds: a request that is sent again makes it a little more than was asked for. */
+let events = Number(flags.events)
 const rounds = Number(flags.rounds)
 const only = flags.only?.split(',') ?? ['raw', 'store', 'both', 'steady']
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -75,7 +77,8 @@ const sql = new pg.Client({ connectionString: stack.postgres })
 // The stack ends before this connection when something fails; what failed is what should be read.
 sql.on('error', () => {})
 await sql.connect()
-const redis = new Redis(stack.redis, { lazyConnect: false })
+const redis = new Redis(stack.redis)
+redis.on('error', () => {})
 await migrate({ session: sql, signal })
 const kafka = new kafkajs.Kafka({ brokers: [stack.kafka], logLevel: kafkajs.logLevel.ERROR })
 await ensureTopic(kafka, 'cloud-events', { partitions, replicationFactor: 1 })
@@ -130,8 +133,9 @@ async function drain(streams: boolean): Promise<Drain> {
 const files = [0, 1].map((half) => join(logs, `../rows-${half}.bin`))
 async function dumpRows(): Promise<void> {
   for (const [half, file] of files.entries()) {
-    await sql.query(`COPY (SELECT id, event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition,
-      kafka_offset, kafka_time FROM cloud_events WHERE kafka_partition % 2 = ${half} ORDER BY ctid) TO '${file}' (FORMAT binary)`)
+    const rows = `SELECT id, event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition,
+      kafka_offset, kafka_time FROM cloud_events WHERE kafka_partition % 2 = ${half} ORDER BY ctid`
+    await copyOut(sql, `COPY (${rows}) TO STDOUT (FORMAT binary)`, file)
   }
 }
 
@@ -164,6 +168,10 @@ if (only.some((name) => name !== 'steady')) {
   say(
     `  ${Math.round(sent.produced / (sent.elapsedMs / 1000))} events/s, ${Math.round(sent.bytes / sent.produced)} bytes each`,
   )
+  const admin = kafka.admin()
+  await admin.connect()
+  events = (await admin.fetchTopicOffsets('cloud-events')).reduce((sum, { high }) => sum + Number(high), 0)
+  await admin.disconnect()
   say('warming up, and keeping the rows for the raw copies')
   await drain(only.includes('both'))
   if (only.includes('raw')) await dumpRows()
