@@ -1,7 +1,6 @@
 /** The doctor on Kafka: reachable, speaking our versions, the topic fit for its task, the group open to us. */
 import type { Admin, ITopicMetadata } from 'kafkajs'
 import type { Settings } from '../core/settings.ts'
-import { showBytes } from '../core/settings-kinds.ts'
 import { kafkaFailure, openKafka } from '../process/connect-kafka.ts'
 import type { Chart } from './finding.ts'
 import { isKafka4, kafkaApis, withoutCommonVersion } from './kafka-apis.ts'
@@ -11,6 +10,7 @@ export interface KafkaFacts {
   readonly offsets: ReadonlyMap<number, { readonly low: number; readonly high: number }> | null
 }
 
+const mib = (bytes: number) => `${(bytes / 1024 ** 2).toFixed(1)} MiB`
 const topicResource = 2
 const dayMs = 86_400_000
 
@@ -161,8 +161,8 @@ async function checkTopicConfig(
   const messageBytes = number('max.message.bytes')
   chart.check(
     messageBytes <= settings.inFlightBytesMax,
-    `messages up to ${showBytes(messageBytes)}, in flight up to ${showBytes(settings.inFlightBytesMax)}`,
-    `messages may have ${showBytes(messageBytes)}, more than inFlightBytesMax (${showBytes(settings.inFlightBytesMax)})`,
+    `messages up to ${mib(messageBytes)}, in flight up to ${mib(settings.inFlightBytesMax)}`,
+    `messages may have ${mib(messageBytes)}, more than inFlightBytesMax (${mib(settings.inFlightBytesMax)})`,
     'Raise MILLRACE_IN_FLIGHT_BYTES_MAX or lower max.message.bytes.',
   )
   chart.ok(`compression.type ${config.get('compression.type') ?? 'unknown'}: all five codecs are read`)

@@ -48,8 +48,9 @@ export async function checkPostgres(
     if (!version) return { clock, ledger: null }
     await checkRoom(chart, client, settings, ours)
     if (!(await checkSchema(chart, client))) return { clock, ledger: null }
-    await checkPrivileges(chart, client, subject)
+    const allowed = await checkPrivileges(chart, client, subject)
     await checkPartitions(chart, client, subject.table, now())
+    if (!allowed) return { clock, ledger: null }
     const { rows } = await client.query(
       'select partition, next_offset::text as next from ledger where consumer = $1 and topic = $2',
       [subject.consumer, subject.topic],
@@ -170,7 +171,7 @@ async function checkSchema(chart: Chart, client: Client): Promise<boolean> {
 }
 
 /** COPY goes into the partitions by name, and the duplicates' path through temporary tables: each needs its own grant. */
-async function checkPrivileges(chart: Chart, client: Client, { table }: PostgresSubject): Promise<void> {
+async function checkPrivileges(chart: Chart, client: Client, { table }: PostgresSubject): Promise<boolean> {
   const { rows } = await client.query(
     `select lacking from (
       select 'table ' || $1::text as lacking where to_regclass(quote_ident($1)) is null
@@ -191,11 +192,11 @@ async function checkPrivileges(chart: Chart, client: Client, { table }: Postgres
   )
   const lacking = rows.map((row) => row.lacking as string)
   const shown = lacking.slice(0, 5).join(', ') + (lacking.length > 5 ? ` and ${lacking.length - 5} more` : '')
-  chart.check(
+  return chart.check(
     lacking.length === 0,
     'every privilege is there',
     `POSTGRES_DENIED: lacking ${shown}`,
-    'Grant them, as the owner of the schema.',
+    'Grant what migrations/roles.sql lists, as the owner of the schema.',
   )
 }
 

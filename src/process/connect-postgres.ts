@@ -133,7 +133,7 @@ export function postgresFailure(error: unknown, settings: Settings): FatalError 
       return fail(
         'POSTGRES_DENIED',
         `PostgreSQL denies the user what it needs: ${said}.`,
-        'Run `millrace doctor` for the list of privileges.',
+        'Grant what migrations/roles.sql lists; `millrace doctor` names what is missing.',
       )
     case '53300': // too_many_connections
       return fail(

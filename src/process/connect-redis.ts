@@ -73,8 +73,12 @@ export async function connectRedis(settings: Settings, options: RedisConnectOpti
     // The first error is the cause; what follows is that the connection was closed.
     else lastError ??= error
   })
+  // A cluster whose first answer is no use (no slots, state fail) ends without settling its own promise.
+  const ended = Promise.withResolvers<never>()
+  client.once('end', () => ended.reject(new Error('Connection is closed: the cluster serves no slots or is not ready')))
+  ended.promise.catch(() => {})
   try {
-    await client.connect()
+    await Promise.race([client.connect(), ended.promise])
     started = true
     return client
   } catch (error) {
@@ -151,10 +155,11 @@ export function redisFailure(error: unknown, settings: Settings): FatalError {
     /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE)/.test(code) ||
     /closed|timed out|timeout|ECONN|ENOTFOUND|refresh slots|None of startup nodes/i.test(said)
   ) {
+    const plain = settings.redisUrls.some((url) => url.startsWith('redis:'))
     return fail(
       'REDIS_UNREACHABLE',
       `Redis does not answer at ${where}: ${said}.`,
-      'Check MILLRACE_REDIS and that the server runs and listens there.',
+      `Check MILLRACE_REDIS and that the server runs and listens there, ${plain ? 'without' : 'with'} TLS as the URL says.`,
     )
   }
   return fail('REDIS_FAILED', `Redis at ${where}: ${said}.`, 'See the server log.')
