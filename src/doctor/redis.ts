@@ -58,7 +58,7 @@ async function checkCluster(chart: Chart, cluster: Cluster, masters: number): Pr
   const info = fields(await cluster.cluster('INFO'))
   chart.check(
     info.get('cluster_state') === 'ok',
-    `cluster of ${masters} masters, all slots served`,
+    `cluster of ${masters} ${masters === 1 ? 'master' : 'masters'}, all slots served`,
     `the cluster's state is ${info.get('cluster_state')}, ${info.get('cluster_slots_assigned')} of 16384 slots assigned`,
     'Bring the missing masters back; streams of their slots stand still.',
   )

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import kafkajs from 'kafkajs'
 import pg from 'pg'
@@ -169,6 +170,29 @@ test('a member of the group is seen', async () => {
   const { text } = await see()
   await consumer.disconnect()
   assert.match(text, /^ok {4}kafka +group cloud-events: 1 member \(Stable\)$/m)
+})
+
+test('a Redis Cluster, and a node of one taken for a single server', async () => {
+  const cluster = await startStack({
+    root: join(import.meta.dirname, '../..'),
+    name: `test-doctor-cluster-${process.pid}`,
+    servers: ['redis'],
+    temporary: true,
+    redis: { 'cluster-enabled': 'yes', 'cluster-announce-ip': '127.0.0.1' },
+  })
+  const node = new Redis(cluster.redis)
+  try {
+    await node.cluster('ADDSLOTSRANGE', 0, 16383)
+    while (!String(await node.cluster('INFO')).includes('cluster_state:ok')) await sleep(50)
+    const found = await see({ MILLRACE_REDIS: cluster.redis, MILLRACE_REDIS_CLUSTER: 'on' })
+    assert(found.ok, found.text)
+    assert.match(found.text, /^ok {4}redis +cluster of 1 master, all slots served$/m)
+    const single = await see({ MILLRACE_REDIS: cluster.redis })
+    assert.match(single.text, /^FAIL {2}redis +.* is part of a cluster\n +-> Set MILLRACE_REDIS_CLUSTER=on/m)
+  } finally {
+    node.disconnect()
+    await cluster.remove()
+  }
 })
 
 test('one server gone: the others are still examined', async () => {
