@@ -176,7 +176,7 @@ async function checkPrivileges(chart: Chart, client: Client, { table }: Postgres
     `select lacking from (
       select 'table ' || $1::text as lacking where to_regclass(quote_ident($1)) is null
       union all
-      select privilege || ' on ' || name from (values ('ledger', 'SELECT'), ('ledger', 'UPDATE'), ('rejects', 'INSERT'), ('rejects', 'SELECT'), ($1, 'SELECT'), ($1, 'INSERT')) as need (name, privilege)
+      select privilege || ' on ' || name from (values ('ledger', 'SELECT'), ('ledger', 'INSERT'), ('ledger', 'UPDATE'), ('rejects', 'INSERT'), ('rejects', 'SELECT'), ($1, 'SELECT'), ($1, 'INSERT')) as need (name, privilege)
         where to_regclass(quote_ident(name)) is not null and not has_table_privilege(to_regclass(quote_ident(name)), privilege)
       union all
       select 'INSERT on ' || i.inhrelid::regclass from pg_inherits i
