@@ -3,8 +3,8 @@
  * worker. (A pooled Buffer cannot be transferred, and posting a 10-byte view of a 1 MiB fetch response clones all of it.)
  *
  * Layout per record, little-endian:
- *   u32 offset - slice.firstOffset | f64 timestamp ms | i32 key bytes (-1 null) | i32 value bytes (-1 null) | u32 headers bytes
- *   key | value | headers: per header  u16 name bytes, name, i32 value bytes (-1 null), value
+ *   f64 offset - slice.firstOffset | f64 timestamp ms | i32 key bytes (-1 null) | i32 value bytes (-1 null) | u32 headers bytes
+ *   key | value | headers: per header  u32 name bytes, name, i32 value bytes (-1 null), value
  */
 
 /** As a Kafka client hands it over; offsets and timestamps still in the client's decimal strings. */
@@ -18,11 +18,18 @@ export interface RawRecord {
 /** kafkajs gives a repeated header as an array; a header may be without a value wherever it stands. */
 export type HeaderValue = Buffer | string | null | undefined | readonly (Buffer | string | null | undefined)[]
 
-const fixedBytes = 24
+const fixedBytes = 28
 
 /** A rough size that costs nothing to compute, for the bytes-in-flight bound. */
 export function recordBytes(record: RawRecord): number {
-  return fixedBytes + (record.key?.length ?? 0) + (record.value?.length ?? 0) + 64
+  let bytes = fixedBytes + (record.key?.length ?? 0) + (record.value?.length ?? 0) + 64
+  // In binary mode most of an event is headers. A name's length counts double, for it may be written in any script.
+  for (const name in record.headers) {
+    const value = record.headers[name]
+    if (isRepeated(value)) for (const one of value) bytes += 16 + 2 * name.length + (one?.length ?? 0)
+    else bytes += 16 + 2 * name.length + (value?.length ?? 0)
+  }
+  return bytes
 }
 
 type OneValue = Exclude<HeaderValue, readonly unknown[]>
@@ -33,7 +40,7 @@ function headersBytes(headers: RawRecord['headers']): number {
   let bytes = 0
   for (const name in headers) {
     const value = headers[name]
-    const fixed = 6 + Buffer.byteLength(name)
+    const fixed = 8 + Buffer.byteLength(name)
     if (isRepeated(value)) for (const one of value) bytes += fixed + valueBytes(one)
     else bytes += fixed + valueBytes(value)
   }
@@ -50,9 +57,9 @@ export function packedBytes(records: readonly RawRecord[]): number {
 }
 
 function packHeader(into: Buffer, start: number, name: string, value: OneValue): number {
-  const nameBytes = into.write(name, start + 2)
-  into.writeUInt16LE(nameBytes, start)
-  let at = start + 2 + nameBytes
+  const nameBytes = into.write(name, start + 4)
+  into.writeUInt32LE(nameBytes, start)
+  let at = start + 4 + nameBytes
   if (value === undefined || value === null) {
     into.writeInt32LE(-1, at)
     return at + 4
@@ -68,11 +75,11 @@ export function pack(into: Buffer, start: number, firstOffset: number, records: 
   let at = start
   for (const record of records) {
     const { key, value, headers } = record
-    into.writeUInt32LE(Number(record.offset) - firstOffset, at)
-    into.writeDoubleLE(Number(record.timestamp), at + 4)
-    into.writeInt32LE(key === null ? -1 : key.length, at + 12)
-    into.writeInt32LE(value === null ? -1 : value.length, at + 16)
-    const sizeAt = at + 20
+    into.writeDoubleLE(Number(record.offset) - firstOffset, at)
+    into.writeDoubleLE(Number(record.timestamp), at + 8)
+    into.writeInt32LE(key === null ? -1 : key.length, at + 16)
+    into.writeInt32LE(value === null ? -1 : value.length, at + 20)
+    const sizeAt = at + 24
     at += fixedBytes
     if (key !== null) at += key.copy(into, at)
     if (value !== null) at += value.copy(into, at)
@@ -111,11 +118,11 @@ export class RecordView {
   next(firstOffset: number): void {
     const bytes = this.bytes
     const at = this.#at
-    this.offset = firstOffset + bytes.readUInt32LE(at)
-    this.timestampMs = bytes.readDoubleLE(at + 4)
-    const keyBytes = bytes.readInt32LE(at + 12)
-    const valueBytes = bytes.readInt32LE(at + 16)
-    const headers = bytes.readUInt32LE(at + 20)
+    this.offset = firstOffset + bytes.readDoubleLE(at)
+    this.timestampMs = bytes.readDoubleLE(at + 8)
+    const keyBytes = bytes.readInt32LE(at + 16)
+    const valueBytes = bytes.readInt32LE(at + 20)
+    const headers = bytes.readUInt32LE(at + 24)
     const keyAt = at + fixedBytes
     const valueAt = keyAt + Math.max(keyBytes, 0)
     this.keyStart = keyBytes < 0 ? -1 : keyAt
@@ -131,10 +138,10 @@ export class RecordView {
   header(name: string): boolean {
     const bytes = this.bytes
     for (let at = this.headersStart; at < this.headersEnd; ) {
-      const nameBytes = bytes.readUInt16LE(at)
-      const valueBytes = bytes.readInt32LE(at + 2 + nameBytes)
-      const valueAt = at + 6 + nameBytes
-      if (nameBytes === name.length && valueBytes >= 0 && this.#nameIs(at + 2, name)) {
+      const nameBytes = bytes.readUInt32LE(at)
+      const valueBytes = bytes.readInt32LE(at + 4 + nameBytes)
+      const valueAt = at + 8 + nameBytes
+      if (nameBytes === name.length && valueBytes >= 0 && this.#nameIs(at + 4, name)) {
         this.headerStart = valueAt
         this.headerEnd = valueAt + valueBytes
         return true
@@ -156,10 +163,10 @@ export class RecordView {
   *headers(): Generator<{ name: string; start: number; end: number }> {
     const bytes = this.bytes
     for (let at = this.headersStart; at < this.headersEnd; ) {
-      const nameBytes = bytes.readUInt16LE(at)
-      const valueBytes = bytes.readInt32LE(at + 2 + nameBytes)
-      const start = at + 6 + nameBytes
-      const name = bytes.toString('utf8', at + 2, at + 2 + nameBytes)
+      const nameBytes = bytes.readUInt32LE(at)
+      const valueBytes = bytes.readInt32LE(at + 4 + nameBytes)
+      const start = at + 8 + nameBytes
+      const name = bytes.toString('utf8', at + 4, at + 4 + nameBytes)
       yield { name, start: valueBytes < 0 ? -1 : start, end: start + Math.max(valueBytes, 0) }
       at = start + Math.max(valueBytes, 0)
     }
