@@ -114,7 +114,7 @@ async function prepare(install: Install, parts: KafkaParts, building: string): P
   const port = await freePort(new Set())
   const controller = await freePort(new Set([port]))
   writeFileSync(properties, brokerProperties(data, { kafka: port, controller }, {}))
-  const flags = jvmFlags({ ...parts, archive: undefined }, building)
+  const flags = jvmFlags({ ...parts, archive: undefined })
   const clusterId = createHash('sha256').update(building).digest().subarray(0, 16).toString('base64url')
   const ran = await run(
     parts.java,

@@ -1,7 +1,7 @@
 /** A single Kafka broker that is its own controller (KRaft): its settings, its JVM, and when it is ready. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Kafka, logLevel } from 'kafkajs'
@@ -60,7 +60,7 @@ export function brokerProperties(data: string, ports: KafkaPorts, overrides: Rec
 }
 
 /** Serial GC: one thread and the cheapest barriers; a young collection of this little live data takes a few milliseconds. */
-export function jvmFlags(parts: Omit<KafkaParts, 'format'>, folder: string, heap = ['-Xms512m', '-Xmx1g']): string[] {
+export function jvmFlags(parts: Omit<KafkaParts, 'format'>, heap = ['-Xms512m', '-Xmx1g']): string[] {
   return [
     ...heap,
     '-XX:+UseSerialGC',
@@ -71,14 +71,14 @@ export function jvmFlags(parts: Omit<KafkaParts, 'format'>, folder: string, heap
       : []),
     `-Dlog4j2.configurationFile=${parts.logging}`,
     '-Djava.awt.headless=true',
-    // Nothing reads it: it marks the process as this stack's, for whoever cleans up after a killed owner.
-    ...kafkaMarker(folder),
+    '-cp',
     parts.classPath,
   ]
 }
 
+/** The JVM's arguments are in a file: with 45 jars, the command line would fill the screen of whoever lists processes. */
 export function kafkaMarker(folder: string): string[] {
-  return [`-Dmillrace.stack=${folder}`, '-cp']
+  return [`@${join(folder, 'kafka.jvm')}`, 'kafka.Kafka']
 }
 
 /** `quick`: the JVM's first compiler only and a small heap, for tests, where starting soon is worth more than throughput. */
@@ -92,19 +92,21 @@ export function launchKafka(
   const data = join(folder, 'kafka')
   const properties = join(folder, 'kafka.properties')
   return {
-    words: () => [
-      parts.java,
-      ...jvmFlags(parts, folder, quick ? ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1'] : undefined),
-      'kafka.Kafka',
-      properties,
-    ],
+    words: () => [parts.java, ...kafkaMarker(folder), properties],
     stopSignal: 'SIGTERM',
     // Its orderly shutdown takes a while and gains nothing when the owner is dead: the log is recovered either way.
     abandonSignal: 'KILL',
     marker: kafkaMarker(folder),
     async prepare() {
       mkdirSync(folder, { recursive: true })
-      if (!existsSync(join(data, 'meta.properties'))) cpSync(parts.format, data, { recursive: true })
+      if (!existsSync(data)) {
+        rmSync(`${data}.new`, { recursive: true, force: true })
+        cpSync(parts.format, `${data}.new`, { recursive: true })
+        renameSync(`${data}.new`, data)
+      }
+      const flags = jvmFlags(parts, quick ? ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1'] : undefined)
+      const quoted = flags.map((flag) => `"${flag.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"\n`)
+      writeFileSync(join(folder, 'kafka.jvm'), quoted.join(''))
       writeFileSync(properties, brokerProperties(data, ports, overrides))
     },
     ready: (signal) => kafkaReady(ports.kafka, signal),

@@ -8,7 +8,7 @@ import { diskFull } from './install.ts'
 import type { PostgresParts } from './install-postgres.ts'
 import { lastLines, run } from './run.ts'
 import type { Launch } from './server.ts'
-import { findRunner, type Runner } from './unprivileged.ts'
+import { findRunner, type Runner, type Way, ways } from './unprivileged.ts'
 
 /** Known to everybody, and reachable from this machine only. */
 const password = 'millrace'
@@ -57,6 +57,7 @@ export function launchPostgres(
   port: number,
   overrides: Record<string, string>,
   quick: boolean,
+  allowed: readonly Way[] = ways,
 ): Launch {
   const data = join(folder, 'postgres')
   let runner: Runner | undefined
@@ -72,7 +73,7 @@ export function launchPostgres(
       // A folder without this file is what an interrupted initdb left.
       if (!existsSync(join(data, 'millrace.conf'))) rmSync(data, { recursive: true, force: true })
       mkdirSync(data, { recursive: true, mode: 0o700 })
-      runner = await findRunner(parts.native, data)
+      runner = await findRunner(parts.native, data, allowed)
       if (!existsSync(join(data, 'millrace.conf'))) await initialise(runner, data, signal)
       removeForeignPid(data)
       const all = { port: String(port), ...settings, ...(quick ? quickSettings : {}), ...overrides }

@@ -94,8 +94,9 @@ function startFailed(name: string, how: string, { log, logFrom }: Running): Erro
   // The children of a killed postmaster hold its shared memory until they notice.
   if (tail.includes('pre-existing shared memory block')) return new StillClosingError(name)
   if (/No space left on device/i.test(tail)) return diskFull(log)
-  const why = tail.split('\n').filter((line) => /FATAL|ERROR|Exception|Error|error/.test(line))
-  const said = (why.at(-1) ?? lastLines(text, 1)).trim().slice(0, 300)
+  // The first complaints name the cause, the later ones its consequences.
+  const why = tail.split('\n').filter((line) => /FATAL|ERROR|Exception|[Ee]rror|unrecognized|invalid/.test(line))
+  const said = (why.length > 0 ? why.slice(0, 2).join(' / ') : lastLines(text, 1)).trim().slice(0, 400)
   return new FatalError(
     'STACK_FAILED',
     `${name} did not start: ${how}${said ? `; it said: ${said}` : ''}.`,

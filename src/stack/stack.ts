@@ -8,11 +8,14 @@ import { mkdirSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FatalError } from '../core/errors.ts'
+import { hasEngine } from './compose.ts'
+import { startComposeStack } from './compose-stack.ts'
+import { inspectStack } from './inspect.ts'
 import { diskFull } from './install.ts'
 import { launchKafka } from './kafka.ts'
 import { type Identity, identify, isAlive, withLock } from './lock.mjs'
 import { installParts, type Parts } from './parts.ts'
-import { freePort, isFree } from './ports.ts'
+import { choosePorts, freePort, portTaken } from './ports.ts'
 import { launchPostgres, postgresUrl } from './postgres.ts'
 import type { OnProgress } from './progress.ts'
 import { launchRedis } from './redis.ts'
@@ -26,7 +29,7 @@ import {
   spawnServer,
 } from './server.ts'
 import { type Ports, readState, type ServerName, type State, serverNames, stackFolder, writeState } from './state.ts'
-import { endServers, lockPath, removeFolder, sweepStacks } from './sweep.ts'
+import { endServers, endStack, lockPath, refuseIfOwned, removeFolder, sweepStacks } from './sweep.ts'
 import { startWatchdog } from './watchdog.ts'
 
 export type StackOptions = {
@@ -42,6 +45,8 @@ export type StackOptions = {
   detached?: boolean
   /** Less memory, a sooner start, less throughput: for tests. */
   quick?: boolean
+  /** Through Docker Compose, also where the servers could run natively. */
+  docker?: boolean
   /** Ports that must be these; the others are chosen. */
   ports?: Partial<Ports>
   /** Settings of the servers' own, over ours. */
@@ -97,8 +102,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const { bavail, bsize } = statfsSync(join(root, '.local'))
   if (bavail * bsize < bytesFreeMin) throw diskFull(root)
   await sweepStacks(root)
-  const parts = await installParts(root, asked, onProgress, signal)
-  return withLock(lockPath(folder), () => startLocked(options, asked, folder, parts), {
+  const parts = await chooseParts(options, asked)
+  const start = async () => {
+    const state = readState(folder)
+    refuseIfOwned(state, name)
+    // Ports and data are not shared between the two ways to run.
+    if (state && state.mode !== (parts ? 'native' : 'docker')) await endStack(root, folder, state, false)
+    return parts ? startLocked(options, asked, folder, parts) : startComposeStack(options)
+  }
+  return withLock(lockPath(folder), start, {
     signal,
     onWait: (pid) =>
       onProgress({
@@ -107,6 +119,27 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         done: false,
       }),
   })
+}
+
+/** Natively where the parts are there or can be had; nothing means through Docker Compose. */
+async function chooseParts(options: StackOptions, asked: readonly ServerName[]): Promise<Parts | undefined> {
+  const { root, docker, signal } = options
+  const onProgress = options.onProgress ?? (() => {})
+  if (docker) {
+    if (await hasEngine()) return undefined
+    throw new FatalError(
+      'SETUP_FAILED',
+      'No Docker engine with the compose plugin answers.',
+      'Start one, or leave out --docker.',
+    )
+  }
+  try {
+    return await installParts(root, asked, onProgress, signal)
+  } catch (error) {
+    if (!(error instanceof FatalError) || error.code !== 'SETUP_FAILED' || !(await hasEngine())) throw error
+    onProgress({ part: 'Docker', text: `${error.message} Docker Compose takes over.`, done: false })
+    return undefined
+  }
 }
 
 async function startLocked(
@@ -118,7 +151,6 @@ async function startLocked(
   const { name, signal } = options
   const onProgress = options.onProgress ?? (() => {})
   let before = readState(folder)
-  if (before?.owner && isAlive(before.owner)) throw inUse(name, before.owner)
   const isRunning = (state: State | undefined) => serverNames.some((server) => isAlive(state?.servers[server]))
   // Left running by `up`: stays so, also when its data is asked to be fresh.
   const adopted = before?.owner === null && isRunning(before)
@@ -136,7 +168,7 @@ async function startLocked(
     mode: 'native',
     owner: detached ? null : (identify(process.pid) ?? null),
     temporary: options.temporary ?? false,
-    ports: await choosePorts(name, asked, before, options.ports ?? {}),
+    ports: await choosePorts(name, asked, before, options.ports ?? {}, (server) => isAlive(before?.servers[server])),
     servers: adopted && !options.fresh ? { ...before?.servers } : {},
   }
   writeState(folder, state)
@@ -219,7 +251,10 @@ async function startLocked(
   }
 
   const began = performance.now()
+  const startedHere: ServerName[] = []
   const start = async (server: ServerName) => {
+    if (isAlive(state.servers[server])) return
+    startedHere.push(server)
     onProgress({ part: server, text: 'starts', done: false })
     await startServer(server, adopted)
     const seconds = ((performance.now() - began) / 1000).toFixed(1)
@@ -227,7 +262,8 @@ async function startLocked(
   }
   const failed = (await Promise.allSettled(asked.map(start))).find((result) => result.status === 'rejected')
   if (failed) {
-    await stopAll('SIGKILL')
+    await Promise.all(startedHere.map((server) => stopServer(server, { signal: 'SIGKILL' })))
+    if (!adopted) await stopAll('SIGKILL')
     if (state.temporary) removeFolder(folder)
     throw failed.reason
   }
@@ -272,55 +308,14 @@ function makeLaunch(server: ServerName, options: StackOptions, folder: string, p
   return launchRedis(parts.redis!, folder, ports.redis, options.redis ?? {})
 }
 
-/** The ports that it had before where they are free (or its own servers hold them), so that what people have noted down stays true. */
-async function choosePorts(
-  name: string,
-  asked: readonly ServerName[],
-  before: State | undefined,
-  fixed: Partial<Ports>,
-): Promise<Partial<Ports>> {
-  const ports: Partial<Ports> = { ...before?.ports }
-  const taken = new Set<number>()
-  for (const port of ['kafka', 'controller', 'postgres', 'redis'] as const) {
-    const server = port === 'controller' ? 'kafka' : port
-    if (!asked.includes(server)) continue
-    const wanted = fixed[port] ?? ports[port]
-    const isOwn = isAlive(before?.servers[server])
-    if (isOwn && fixed[port] === undefined) continue
-    const isUsable = wanted !== undefined && !taken.has(wanted) && (isOwn || (await isFree(wanted)))
-    if (!isUsable && fixed[port] !== undefined) throw portTaken(name, server, fixed[port])
-    ports[port] = isUsable ? wanted : await freePort(taken)
-    taken.add(ports[port] as number)
-  }
-  return ports
-}
-
-function portTaken(name: string, server: ServerName, port: number | undefined): FatalError {
-  return new FatalError(
-    'STACK_FAILED',
-    `Port ${port} for ${server} of the stack ${name} is taken by another process.`,
-    'End that process, or leave the port to be chosen.',
-  )
-}
-
-function inUse(name: string, owner: Identity): FatalError {
-  return new FatalError(
-    'STACK_FAILED',
-    `The stack ${name} belongs to process ${owner.pid}, which is running.`,
-    'End that process first, or use another name (--name).',
-  )
-}
-
 /** Ends the servers of a stack that `up` left running, or that a dead owner left; says whether there were any. */
 export async function stopStack(options: { root: string; name: string; remove?: boolean }): Promise<boolean> {
   const folder = stackFolder(options.root, options.name)
   return withLock(lockPath(folder), async () => {
     const state = readState(folder)
-    if (state?.owner && isAlive(state.owner) && state.owner.pid !== process.pid) throw inUse(options.name, state.owner)
-    const wasRunning = serverNames.some((server) => isAlive(state?.servers[server]))
-    await endServers(folder, state)
-    if (options.remove) removeFolder(folder)
-    else if (state) writeState(folder, { ...state, owner: null, servers: {} })
-    return wasRunning
+    refuseIfOwned(state, options.name)
+    const status = await inspectStack(options.root, options.name)
+    await endStack(options.root, folder, state, options.remove ?? false)
+    return serverNames.some((server) => status.servers[server].running)
   })
 }

@@ -2,12 +2,13 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { FatalError } from '../core/errors.ts'
+import { composeDown } from './compose.ts'
 import { kafkaMarker } from './kafka.ts'
 import { type Identity, isAlive, tryWithLock } from './lock.mjs'
 import { postgresMarker } from './postgres.ts'
 import { redisMarker } from './redis.ts'
 import { endProcess, findMarked } from './server.ts'
-import { readState, type ServerName, type State, serverNames, stackFolder, writeState } from './state.ts'
+import { readState, type ServerName, type State, serverNames, writeState } from './state.ts'
 
 const stopSignals: Record<ServerName, NodeJS.Signals> = { kafka: 'SIGTERM', postgres: 'SIGINT', redis: 'SIGTERM' }
 
@@ -41,6 +42,23 @@ export async function endServers(folder: string, state: State | undefined): Prom
   await Promise.all(servers.map(({ identity, signal }) => endProcess(identity, signal)))
 }
 
+/** Whatever runs it, and whoever started it. */
+export async function endStack(root: string, folder: string, state: State | undefined, remove: boolean): Promise<void> {
+  if (state?.mode === 'docker') await composeDown(root, state.name, remove)
+  await endServers(folder, state)
+  if (remove) removeFolder(folder)
+  else if (state) writeState(folder, { ...state, owner: null, servers: {} })
+}
+
+export function refuseIfOwned(state: State | undefined, name: string): void {
+  if (!state?.owner || !isAlive(state.owner)) return
+  throw new FatalError(
+    'STACK_FAILED',
+    `The stack ${name} belongs to process ${state.owner.pid}, which is running.`,
+    'End that process first, or use another name (--name).',
+  )
+}
+
 /** Returns the names of the stacks that it cleaned. A stack that somebody is just working on is left to that somebody. */
 export async function sweepStacks(root: string): Promise<string[]> {
   const home = join(root, '.local', 'stacks')
@@ -50,15 +68,13 @@ export async function sweepStacks(root: string): Promise<string[]> {
     const folder = join(home, entry.name)
     const isOrphaned = () => {
       const state = readState(folder)
-      return state?.mode === 'native' && state.owner && !isAlive(state.owner) ? state : undefined
+      return state?.owner && !isAlive(state.owner) ? state : undefined
     }
     if (!entry.isDirectory() || !isOrphaned()) continue
     await tryWithLock(lockPath(folder), async () => {
       const state = isOrphaned()
       if (!state) return
-      await endServers(folder, state)
-      if (state.temporary) removeFolder(folder)
-      else writeState(folder, { ...state, owner: null, servers: {} })
+      await endStack(root, folder, state, state.temporary)
       cleaned.push(entry.name)
     })
   }
@@ -78,11 +94,4 @@ export function removeFolder(folder: string): void {
       error,
     )
   }
-}
-
-export function stackNames(root: string): string[] {
-  const home = join(root, '.local', 'stacks')
-  return existsSync(home)
-    ? readdirSync(home).filter((name) => existsSync(join(stackFolder(root, name), 'state.json')))
-    : []
 }

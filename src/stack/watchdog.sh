@@ -1,8 +1,8 @@
 # Ends a stack's servers when the process that owns the stack dies, however it dies: standard input is a pipe that only the owner holds open.
 # The owner says "add PID START SIGNAL" for every server that it starts, "drop PID" for one that has ended, "done" when it has ended all by itself.
-# START is the 22nd field of /proc/PID/stat (0 where there is no /proc): a pid that was given to another process is left alone.
+# "run COMMAND" is for what is no process of the owner's (containers). START is the 22nd field of /proc/PID/stat (0 where there is no /proc): a pid that was given to another process is left alone.
 trap '' INT TERM HUP
-servers=''
+servers='' command=''
 
 still_there() { # pid start
   kill -0 "$1" 2>/dev/null || return 1

@@ -7,6 +7,8 @@ import type { Identity } from './lock.mjs'
 export type Watchdog = {
   add(server: Identity, signal: string): void
   drop(server: Identity): void
+  /** A command to run when the owner is dead, for what is not a process of ours. */
+  run(words: readonly string[]): void
   done(): void
 }
 
@@ -29,6 +31,7 @@ export function startWatchdog(): Watchdog {
   return {
     add: (server, signal) => say(`add ${server.pid} ${startOf(server)} ${signal}`),
     drop: (server) => say(`drop ${server.pid}`),
+    run: (words) => say(`run ${words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')}`),
     done: () => {
       say('done')
       child.stdin.end()
