@@ -21,11 +21,15 @@ function daysInMonth(year: number, month: number): number {
   return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31
 }
 
-/** Microseconds since the epoch, or NaN. Digits beyond the microsecond are cut; second 60 is the first of the next minute, as in PostgreSQL. */
+/** Microseconds since the epoch, or NaN. Digits beyond the microsecond are cut; second 60 is the first of the next minute, as in PostgreSQL. Exact from 1684 to 2255. */
 export function parseTime(bytes: Uint8Array, start: number, end: number): number {
   if (end - start < 20 || bytes[start + 4] !== 0x2d || bytes[start + 7] !== 0x2d) return Number.NaN
-  const separator = (bytes[start + 10] as number) | 0x20
-  if ((separator !== 0x74 && separator !== 0x20) || bytes[start + 13] !== 0x3a || bytes[start + 16] !== 0x3a) {
+  const separator = bytes[start + 10]
+  if (
+    (separator !== 0x54 && separator !== 0x74 && separator !== 0x20) ||
+    bytes[start + 13] !== 0x3a ||
+    bytes[start + 16] !== 0x3a
+  ) {
     return Number.NaN
   }
   const year = two(bytes, start) * 100 + two(bytes, start + 2)
