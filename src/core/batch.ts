@@ -6,7 +6,7 @@
  *   Decoded  COPY bytes per day, rejects, entries by position            (decode -> persist -> publish -> settle)
  */
 import { assert } from './errors.ts'
-import { pack, packedBytes, type RawRecord } from './record.ts'
+import type { RecordRun } from './record.ts'
 
 /** A covered range of one partition: [firstOffset, nextOffset), gaps of compaction and control records included. */
 export interface Range {
@@ -16,19 +16,27 @@ export interface Range {
 }
 
 export interface Chunk extends Range {
-  readonly records: readonly RawRecord[]
+  /** Runs that hold records of the range, in order; the first and the last may reach beyond it. */
+  readonly runs: readonly RecordRun[]
+  /** Records in the runs: at least as many as in the range. */
+  readonly records: number
+  /** About what the runs take in memory, for the bytes-in-flight bound. */
   readonly bytes: number
-  /** Kafka's high watermark when this was fetched. */
-  readonly highWatermark: number
   /** These offsets are already in PostgreSQL: they come by again only to be published. */
   readonly again: boolean
 }
 
+/** A run whose bytes lie in [start, end) of the packed buffer. */
+export interface PackedRun extends Omit<RecordRun, 'bytes'> {
+  readonly start: number
+  readonly end: number
+}
+
 export interface Packed {
-  readonly slices: readonly (Range & { readonly records: number })[]
+  readonly slices: readonly (Range & { readonly runs: readonly PackedRun[] })[]
   readonly buffer: ArrayBuffer
   readonly again: boolean
-  /** Sum of the chunks' rough sizes, given back to the bytes-in-flight bound when the batch has left. */
+  /** Sum of the chunks' bytes, given back to the bytes-in-flight bound when the batch has left. */
   readonly bytes: number
   readonly records: number
 }
@@ -38,7 +46,6 @@ export interface Slice extends Range {
   readonly rows: number
   readonly rejects: number
   readonly skips: number
-  readonly lastTimestampMs: number
 }
 
 /** One value per row, in record order; plain arrays of numbers, so that moving them costs nothing. */
@@ -48,7 +55,7 @@ export interface Rows {
   readonly slice: Uint16Array
   readonly offset: Float64Array
   readonly family: Uint16Array
-  /** Where the row's entry lies in `entryBytes`: [start, end); in `envelopes` when start is negative: [-start - 1, end). */
+  /** Where the row's entry lies in `entryBytes`: [start, end). */
   readonly entryStart: Int32Array
   readonly entryEnd: Int32Array
   readonly timestampMs: Float64Array
@@ -74,7 +81,6 @@ export interface Decoded {
   }
   readonly families: readonly string[]
   readonly entryBytes: Uint8Array
-  readonly envelopes: Uint8Array
 }
 
 /**
@@ -83,36 +89,41 @@ export interface Decoded {
  */
 export function packChunks(chunks: readonly Chunk[]): Packed {
   const ordered = chunks.toSorted((a, b) => a.partition - b.partition || a.firstOffset - b.firstOffset)
-  const slices: { partition: number; firstOffset: number; nextOffset: number; records: number }[] = []
+  const slices: { partition: number; firstOffset: number; nextOffset: number; runs: PackedRun[] }[] = []
   let size = 0
   let bytes = 0
   let records = 0
   for (const chunk of ordered) {
     const { partition, firstOffset, nextOffset } = chunk
-    size += packedBytes(chunk.records)
     bytes += chunk.bytes
-    records += chunk.records.length
+    records += chunk.records
     const last = slices.at(-1)
+    let runs: PackedRun[]
     if (last?.partition === partition) {
       assert(
         last.nextOffset === firstOffset,
         () => `partition ${partition}: a chunk from ${firstOffset} follows one that ends at ${last.nextOffset}`,
       )
       last.nextOffset = nextOffset
-      last.records += chunk.records.length
-    } else slices.push({ partition, firstOffset, nextOffset, records: chunk.records.length })
+      runs = last.runs
+    } else {
+      runs = []
+      slices.push({ partition, firstOffset, nextOffset, runs })
+    }
+    for (const { bytes, ...run } of chunk.runs) {
+      const start = size
+      size += bytes.length
+      runs.push({ ...run, start, end: size })
+    }
   }
   const buffer = new ArrayBuffer(size)
-  const into = Buffer.from(buffer)
+  const into = new Uint8Array(buffer)
   let at = 0
-  let slice = -1
-  let partition = -1
-  for (const chunk of ordered) {
-    if (chunk.partition !== partition) {
-      partition = chunk.partition
-      slice++
+  for (const { runs } of ordered) {
+    for (const { bytes } of runs) {
+      into.set(bytes, at)
+      at += bytes.length
     }
-    at = pack(into, at, slices[slice]?.firstOffset ?? 0, chunk.records)
   }
   return { slices, buffer, again: ordered.some((chunk) => chunk.again), bytes, records }
 }

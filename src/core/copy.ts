@@ -19,16 +19,19 @@ export class CopyWriter {
     this.#at = this.#buffer.writeInt32BE(0, this.#at)
   }
 
-  /** Opens a row and makes room for it: `bytesMax` bounds all values of the row, `columns` their length words. */
+  /** Opens a row and makes room for it: `bytesMax` bounds all values of the row but those that say otherwise. */
   row(columns: number, bytesMax: number): void {
-    const need = this.#at + 2 + columns * 4 + bytesMax + 2
-    if (need > this.#buffer.length) {
-      const larger = Buffer.from(new ArrayBuffer(Math.max(need, this.#buffer.length * 2)))
-      this.#buffer.copy(larger, 0, 0, this.#at)
-      this.#buffer = larger
-    }
+    this.#room(2 + columns * 4 + bytesMax)
     this.#at = this.#buffer.writeInt16BE(columns, this.#at)
     this.rows++
+  }
+
+  #room(bytes: number): void {
+    const need = this.#at + bytes + 2
+    if (need <= this.#buffer.length) return
+    const larger = Buffer.from(new ArrayBuffer(Math.max(need, this.#buffer.length * 2)))
+    this.#buffer.copy(larger, 0, 0, this.#at)
+    this.#buffer = larger
   }
 
   null(): void {
@@ -80,21 +83,25 @@ export class CopyWriter {
     this.#at = at
   }
 
-  text(value: string): void {
-    const written = this.#buffer.utf8Write(value, this.#at + 4)
-    this.#buffer.writeInt32BE(written, this.#at)
-    this.#at += 4 + written
+  /** A text or bytea of any size, for rows that are rare: makes its own room, and some for the small columns behind it. */
+  blob(value: Uint8Array | null): void {
+    this.#room((value?.length ?? 0) + 128)
+    if (value === null) this.null()
+    else this.bytes(value, 0, value.length)
+  }
+
+  text(value: Uint8Array): void {
+    this.blob(value)
+  }
+
+  json(value: Uint8Array): void {
+    this.#room(value.length + 128)
+    this.jsonb(value, 0, value.length)
   }
 
   /** Closes the stream; the bytes are an exact view whose ArrayBuffer is not shared with anything else. */
   finish(): Uint8Array {
     this.#at = this.#buffer.writeInt16BE(-1, this.#at)
     return this.#buffer.subarray(0, this.#at)
-  }
-}
-
-declare global {
-  interface Buffer {
-    utf8Write(text: string, offset?: number, length?: number): number
   }
 }

@@ -1,102 +1,45 @@
 /**
- * Raw records on their way to a decoder: many records of several partitions packed into one exact-size buffer that can be transferred to a
- * worker. (A pooled Buffer cannot be transferred, and posting a 10-byte view of a 1 MiB fetch response clones all of it.)
+ * Raw records on their way to a decoder. They stay as they lie in Kafka's log, compressed runs of them (the records of one record batch), until
+ * decode/ walks through the bytes: no object per record ever exists, and the main thread only moves buffers.
  *
- * Layout per record, little-endian:
- *   f64 offset - slice.firstOffset | f64 timestamp ms | i32 key bytes (-1 null) | i32 value bytes (-1 null) | u32 headers bytes
- *   key | value | headers: per header  u32 name bytes, name, i32 value bytes (-1 null), value
+ * A record in the log (KIP-98, message format 2), all integers zigzag varints:
+ *   length | attributes (1 byte) | timestamp delta | offset delta | key bytes (-1 null), key | value bytes (-1 null), value
+ *   | number of headers | per header: name bytes, name | value bytes (-1 null), value
  */
+import { codecNames, unpack, unpackedBytesMaxDefault } from './codecs.ts'
 
-/** As a Kafka client hands it over; offsets and timestamps still in the client's decimal strings. */
-export interface RawRecord {
-  readonly offset: string
-  readonly timestamp: string
-  readonly key: Buffer | null
-  readonly value: Buffer | null
-  readonly headers?: Readonly<Record<string, HeaderValue>> | undefined
-}
-/** kafkajs gives a repeated header as an array; a header may be without a value wherever it stands. */
-export type HeaderValue = Buffer | string | null | undefined | readonly (Buffer | string | null | undefined)[]
-
-const fixedBytes = 28
-
-/** A rough size that costs nothing to compute, for the bytes-in-flight bound. */
-export function recordBytes(record: RawRecord): number {
-  let bytes = fixedBytes + (record.key?.length ?? 0) + (record.value?.length ?? 0) + 64
-  // In binary mode most of an event is headers. A name's length counts double, for it may be written in any script.
-  for (const name in record.headers) {
-    const value = record.headers[name]
-    if (isRepeated(value)) for (const one of value) bytes += 16 + 2 * name.length + (one?.length ?? 0)
-    else bytes += 16 + 2 * name.length + (value?.length ?? 0)
-  }
-  return bytes
+/** The records of one record batch. */
+export interface RecordRun {
+  readonly bytes: Uint8Array
+  /** Index into codecNames. */
+  readonly codec: number
+  readonly baseOffset: number
+  readonly lastOffset: number
+  readonly count: number
+  readonly baseTimestampMs: number
+  readonly maxTimestampMs: number
+  /** The broker's clock counts (LogAppendTime): every record bears the highest timestamp. */
+  readonly appendTime: boolean
 }
 
-type OneValue = Exclude<HeaderValue, readonly unknown[]>
-const isRepeated = (value: HeaderValue): value is readonly OneValue[] => Array.isArray(value)
-const valueBytes = (value: OneValue) => (value === undefined || value === null ? 0 : Buffer.byteLength(value))
-
-function headersBytes(headers: RawRecord['headers']): number {
-  let bytes = 0
-  for (const name in headers) {
-    const value = headers[name]
-    const fixed = 8 + Buffer.byteLength(name)
-    if (isRepeated(value)) for (const one of value) bytes += fixed + valueBytes(one)
-    else bytes += fixed + valueBytes(value)
-  }
-  return bytes
+/** What a run will take in memory, about: for the bytes-in-flight bound. JSON packs 3 to 6 times at most with the usual codecs. */
+export function runBytes(run: RecordRun): number {
+  return run.bytes.length * (run.codec === 0 ? 1 : 3) + run.count * 32
 }
 
-/** What pack() will write for these records, to the byte. */
-export function packedBytes(records: readonly RawRecord[]): number {
-  let bytes = 0
-  for (const record of records) {
-    bytes += fixedBytes + (record.key?.length ?? 0) + (record.value?.length ?? 0) + headersBytes(record.headers)
-  }
-  return bytes
+/** The records' own bytes; throws CodecError where they cannot be had. */
+export function unpackRun(codec: number, bytes: Buffer): Buffer {
+  const name = codecNames[codec]
+  if (name === undefined || name === 'none') return bytes
+  return unpack(name, bytes, unpackedBytesMaxDefault)
 }
 
-function packHeader(into: Buffer, start: number, name: string, value: OneValue): number {
-  const nameBytes = into.write(name, start + 4)
-  into.writeUInt32LE(nameBytes, start)
-  let at = start + 4 + nameBytes
-  if (value === undefined || value === null) {
-    into.writeInt32LE(-1, at)
-    return at + 4
-  }
-  const written = typeof value === 'string' ? into.write(value, at + 4) : value.copy(into, at + 4)
-  into.writeInt32LE(written, at)
-  at += 4 + written
-  return at
-}
+/** The bytes are not what the format says: corrupt, or written by something else. */
+export class RecordFormatError extends Error {}
 
-/** Packs the records at `at`; returns the position after them. */
-export function pack(into: Buffer, start: number, firstOffset: number, records: readonly RawRecord[]): number {
-  let at = start
-  for (const record of records) {
-    const { key, value, headers } = record
-    into.writeDoubleLE(Number(record.offset) - firstOffset, at)
-    into.writeDoubleLE(Number(record.timestamp), at + 8)
-    into.writeInt32LE(key === null ? -1 : key.length, at + 16)
-    into.writeInt32LE(value === null ? -1 : value.length, at + 20)
-    const sizeAt = at + 24
-    at += fixedBytes
-    if (key !== null) at += key.copy(into, at)
-    if (value !== null) at += value.copy(into, at)
-    const headersStart = at
-    for (const name in headers) {
-      const one = headers[name]
-      if (isRepeated(one)) for (const each of one) at = packHeader(into, at, name, each)
-      else at = packHeader(into, at, name, one)
-    }
-    into.writeUInt32LE(at - headersStart, sizeAt)
-  }
-  return at
-}
-
-/** One packed record at a time, by position; moved along with next(). */
+/** One record at a time, by position in the run's bytes; moved along with next(). */
 export class RecordView {
-  readonly bytes: Buffer
+  bytes: Buffer = Buffer.alloc(0)
   offset = 0
   timestampMs = 0
   /** Start positions are -1 where the part is null. */
@@ -104,51 +47,87 @@ export class RecordView {
   keyEnd = -1
   valueStart = -1
   valueEnd = -1
-  headersStart = 0
-  headersEnd = 0
   /** Where the header found last lies. */
   headerStart = -1
   headerEnd = -1
+  #headersStart = 0
+  #headersEnd = 0
   #at = 0
+  #baseOffset = 0
+  #baseTimestampMs = 0
+  #fixedTimestamp = false
 
-  constructor(bytes: Buffer) {
+  /** `bytes` are unpacked. */
+  open(bytes: Buffer, run: Omit<RecordRun, 'bytes'>): void {
     this.bytes = bytes
+    this.#at = 0
+    this.#baseOffset = run.baseOffset
+    this.#fixedTimestamp = run.appendTime
+    this.#baseTimestampMs = run.appendTime ? run.maxTimestampMs : run.baseTimestampMs
   }
 
-  next(firstOffset: number): void {
-    const bytes = this.bytes
-    const at = this.#at
-    this.offset = firstOffset + bytes.readDoubleLE(at)
-    this.timestampMs = bytes.readDoubleLE(at + 8)
-    const keyBytes = bytes.readInt32LE(at + 16)
-    const valueBytes = bytes.readInt32LE(at + 20)
-    const headers = bytes.readUInt32LE(at + 24)
-    const keyAt = at + fixedBytes
-    const valueAt = keyAt + Math.max(keyBytes, 0)
-    this.keyStart = keyBytes < 0 ? -1 : keyAt
-    this.keyEnd = valueAt
-    this.headersStart = valueAt + Math.max(valueBytes, 0)
-    this.valueStart = valueBytes < 0 ? -1 : valueAt
-    this.valueEnd = this.headersStart
-    this.headersEnd = this.headersStart + headers
-    this.#at = this.headersEnd
+  next(): void {
+    const length = this.#varint()
+    const end = this.#at + length
+    if (length < 0 || end > this.bytes.length) throw new RecordFormatError('a record is longer than its batch')
+    this.#at++
+    const timestampDelta = this.#varint()
+    this.timestampMs = this.#fixedTimestamp ? this.#baseTimestampMs : this.#baseTimestampMs + timestampDelta
+    this.offset = this.#baseOffset + this.#varint()
+    const keyBytes = this.#varint()
+    this.keyStart = keyBytes < 0 ? -1 : this.#at
+    this.#at += Math.max(keyBytes, 0)
+    this.keyEnd = this.#at
+    const valueBytes = this.#varint()
+    this.valueStart = valueBytes < 0 ? -1 : this.#at
+    this.#at += Math.max(valueBytes, 0)
+    this.valueEnd = this.#at
+    this.#headersStart = this.#at
+    this.#headersEnd = end
+    if (this.#at > end) throw new RecordFormatError('a key or value reaches beyond its record')
+    this.#at = end
   }
 
-  /** Finds the first header of that name (ASCII, compared without case); false when there is none or its value is null. */
+  /** A zigzag varint of up to 64 bits, exact up to 2^53. */
+  #varint(): number {
+    const { bytes } = this
+    let at = this.#at
+    let byte = bytes[at++] as number
+    let value = byte & 0x7f
+    if (byte >= 0x80) {
+      let scale = 128
+      do {
+        byte = bytes[at++] as number
+        if (byte === undefined || scale > 2 ** 63) throw new RecordFormatError('a number is cut off')
+        value += (byte & 0x7f) * scale
+        scale *= 128
+      } while (byte >= 0x80)
+    } else if (byte === undefined) throw new RecordFormatError('a number is cut off')
+    this.#at = at
+    return value % 2 === 0 ? value / 2 : -(value + 1) / 2
+  }
+
+  /** Finds the first header of that name (lower-case ASCII, compared without case); false when there is none or its value is null. */
   header(name: string): boolean {
-    const bytes = this.bytes
-    for (let at = this.headersStart; at < this.headersEnd; ) {
-      const nameBytes = bytes.readUInt32LE(at)
-      const valueBytes = bytes.readInt32LE(at + 4 + nameBytes)
-      const valueAt = at + 8 + nameBytes
-      if (nameBytes === name.length && valueBytes >= 0 && this.#nameIs(at + 4, name)) {
-        this.headerStart = valueAt
-        this.headerEnd = valueAt + valueBytes
-        return true
+    const resume = this.#at
+    this.#at = this.#headersStart
+    let found = false
+    for (let left = this.#varint(); left > 0 && !found; left--) {
+      const nameBytes = this.#varint()
+      const nameAt = this.#at
+      this.#at += nameBytes
+      const valueBytes = this.#varint()
+      if (nameBytes === name.length && valueBytes >= 0 && this.#nameIs(nameAt, name)) {
+        this.headerStart = this.#at
+        this.headerEnd = this.#at + valueBytes
+        found = true
       }
-      at = valueAt + Math.max(valueBytes, 0)
+      this.#at += Math.max(valueBytes, 0)
+      if (nameBytes < 0 || this.#at > this.#headersEnd)
+        throw new RecordFormatError('a header reaches beyond its record')
     }
-    return false
+    this.#at = resume
+    return found
   }
 
   #nameIs(at: number, name: string): boolean {
@@ -159,16 +138,91 @@ export class RecordView {
     return true
   }
 
-  /** All headers in order; for the slow paths (binary mode, rejects). */
-  *headers(): Generator<{ name: string; start: number; end: number }> {
-    const bytes = this.bytes
-    for (let at = this.headersStart; at < this.headersEnd; ) {
-      const nameBytes = bytes.readUInt32LE(at)
-      const valueBytes = bytes.readInt32LE(at + 4 + nameBytes)
-      const start = at + 8 + nameBytes
-      const name = bytes.toString('utf8', at + 4, at + 4 + nameBytes)
-      yield { name, start: valueBytes < 0 ? -1 : start, end: start + Math.max(valueBytes, 0) }
-      at = start + Math.max(valueBytes, 0)
+  /** All headers in order; for the slow paths (binary mode, rejects). `start` is -1 where the value is null. */
+  headers(): { name: string; start: number; end: number }[] {
+    const resume = this.#at
+    this.#at = this.#headersStart
+    const all: { name: string; start: number; end: number }[] = []
+    for (let left = this.#varint(); left > 0; left--) {
+      const nameBytes = this.#varint()
+      const nameAt = this.#at
+      this.#at += nameBytes
+      const valueBytes = this.#varint()
+      const start = this.#at
+      this.#at += Math.max(valueBytes, 0)
+      if (nameBytes < 0 || this.#at > this.#headersEnd)
+        throw new RecordFormatError('a header reaches beyond its record')
+      const name = this.bytes.toString('utf8', nameAt, nameAt + nameBytes)
+      all.push({ name, start: valueBytes < 0 ? -1 : start, end: this.#at })
     }
+    this.#at = resume
+    return all
+  }
+}
+
+/** A record as most clients hand it over, for whoever has no run at hand: other clients, memory, tests. */
+export interface RawRecord {
+  readonly offset: string
+  readonly timestamp: string
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers?: Readonly<Record<string, HeaderValue>> | undefined
+}
+/** A repeated header is an array; a header may be without a value wherever it stands. */
+export type HeaderValue = OneValue | readonly OneValue[]
+type OneValue = Buffer | string | null | undefined
+
+const isRepeated = (value: HeaderValue): value is readonly OneValue[] => Array.isArray(value)
+
+function varint(value: number): Buffer {
+  const bytes: number[] = []
+  let rest = value >= 0 ? BigInt(value) * 2n : -BigInt(value) * 2n - 1n
+  while (rest >= 128n) {
+    bytes.push(Number(rest & 127n) | 0x80)
+    rest >>= 7n
+  }
+  bytes.push(Number(rest))
+  return Buffer.from(bytes)
+}
+
+const field = (value: OneValue): Buffer[] => {
+  if (value === null || value === undefined) return [varint(-1)]
+  const bytes = Buffer.from(value as Buffer)
+  return [varint(bytes.length), bytes]
+}
+
+/** Lays records out as the log would, uncompressed. They must ascend. */
+export function runOf(records: readonly RawRecord[]): RecordRun {
+  const first = records[0]
+  const last = records.at(-1)
+  if (first === undefined || last === undefined) throw new RangeError('a run has at least one record')
+  const baseOffset = Number(first.offset)
+  const baseTimestampMs = Number(first.timestamp)
+  const parts: Buffer[] = []
+  for (const { offset, timestamp, key, value, headers = {} } of records) {
+    const pairs = Object.keys(headers).flatMap((name) => {
+      const given = headers[name]
+      return (isRepeated(given) ? given : [given]).map((one) => Buffer.concat([...field(name), ...field(one)]))
+    })
+    const body = Buffer.concat([
+      Buffer.from([0]),
+      varint(Number(timestamp) - baseTimestampMs),
+      varint(Number(offset) - baseOffset),
+      ...field(key),
+      ...field(value),
+      varint(pairs.length),
+      ...pairs,
+    ])
+    parts.push(varint(body.length), body)
+  }
+  return {
+    bytes: Buffer.concat(parts),
+    codec: 0,
+    baseOffset,
+    lastOffset: Number(last.offset),
+    count: records.length,
+    baseTimestampMs,
+    maxTimestampMs: Math.max(...records.map(({ timestamp }) => Number(timestamp))),
+    appendTime: false,
   }
 }

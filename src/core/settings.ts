@@ -204,8 +204,7 @@ function guess(given: string, known: Iterable<string>): string {
 }
 
 function invalid(faults: readonly string[]): FatalError {
-  const remedy =
-    'Correct it in the environment or in the settings file; the README lists every setting.'
+  const remedy = 'Correct it in the environment or in the settings file; the README lists every setting.'
   if (faults.length === 1) return new FatalError('SETTINGS_INVALID', `${faults[0]}.`, remedy)
   return new FatalError(
     'SETTINGS_INVALID',

@@ -27,8 +27,7 @@ export const rejectCodes = {
   content_type: 'The content type is not one this consumer reads.',
   data_not_json: 'The data is not JSON.',
   too_large: 'The record is larger than the settings allow.',
-  key_collision: 'Another event already has the key computed for this one.',
-  refused_by_postgres: 'PostgreSQL refused the row.',
+  unreadable_batch: "Kafka's record batch cannot be unpacked.",
 } as const
 
 export type RejectCode = keyof typeof rejectCodes

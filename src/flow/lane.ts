@@ -130,33 +130,18 @@ export class Lane {
     const first = this.#chunks[0] as Chunk
     let count = 0
     for (const chunk of this.#chunks) {
-      if (chunk.again !== first.again || rows >= rowsMax || bytes >= bytesMax) break
-      const share = Math.min(
-        rowsMax - rows,
-        Math.ceil(((bytesMax - bytes) / Math.max(chunk.bytes, 1)) * chunk.records.length),
-      )
-      if (chunk.records.length > share && share > 0) {
-        const [head, tail] = splitChunk(chunk, share)
-        taken.push(head)
-        this.#chunks[count] = tail
+      if (
+        count > 0 &&
+        (chunk.again !== first.again || rows + chunk.records > rowsMax || bytes + chunk.bytes > bytesMax)
+      ) {
         break
       }
       taken.push(chunk)
-      rows += chunk.records.length
+      rows += chunk.records
       bytes += chunk.bytes
       count++
     }
     this.#chunks = this.#chunks.slice(count)
     return taken
   }
-}
-
-/** Cuts a chunk before its record number `count`; both parts together cover the same offsets and bytes. */
-export function splitChunk(chunk: Chunk, count: number): [Chunk, Chunk] {
-  const at = Number(chunk.records[count]?.offset)
-  const headBytes = Math.round((chunk.bytes * count) / chunk.records.length)
-  return [
-    { ...chunk, records: chunk.records.slice(0, count), nextOffset: at, bytes: headBytes },
-    { ...chunk, records: chunk.records.slice(count), firstOffset: at, bytes: chunk.bytes - headBytes },
-  ]
 }

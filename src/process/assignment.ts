@@ -12,10 +12,10 @@ import type { Chunk } from '../core/batch.ts'
 import { type FatalError, LostError, TransientError } from '../core/errors.ts'
 import { type StartPolicy, startOf } from '../core/ledger.ts'
 import { Marks } from '../core/marks.ts'
-import { recordBytes } from '../core/record.ts'
+import { type RecordRun, runBytes } from '../core/record.ts'
 import type { Budget } from '../flow/budget.ts'
 import type { Consume, ConsumeHandlers, Fetched } from '../flow/consume/port.ts'
-import { type Lane, type PartitionState, splitChunk } from '../flow/lane.ts'
+import type { Lane, PartitionState } from '../flow/lane.ts'
 import type { Persist } from '../flow/persist/port.ts'
 import type { Publish } from '../flow/publish/port.ts'
 
@@ -209,7 +209,7 @@ export class Assignment implements ConsumeHandlers {
     if (batch.fetchedOffset !== entry.expected && !(await this.#mayJump(entry, batch))) return false
 
     let bytes = 0
-    for (const record of batch.records) bytes += recordBytes(record)
+    for (const run of batch.runs) bytes += runBytes(run)
     const before = entry.expected
     await budget.take(bytes)
     if (!this.#isCurrent(entry) || entry.expected !== before) {
@@ -225,7 +225,7 @@ export class Assignment implements ConsumeHandlers {
     if (entry?.gate !== null || entry.state === null) return
     // An old answer, from before a seek, does not touch where we are.
     if (firstOffset > entry.expected || nextOffset <= entry.expected) return
-    this.#hand(entry, { partition, fetchedOffset: firstOffset, nextOffset, highWatermark: nextOffset, records: [] }, 0)
+    this.#hand(entry, { partition, fetchedOffset: firstOffset, nextOffset, highWatermark: nextOffset, runs: [] }, 0)
   }
 
   heard(): void {
@@ -255,47 +255,84 @@ export class Assignment implements ConsumeHandlers {
     return this.#isCurrent(entry) && entry.expected === expected
   }
 
-  /** To the lane: one chunk, or two where the ledger's mark lies within it. */
+  /** To the lane: one chunk a run or so, and cut where the ledger's mark lies. */
   #hand(entry: Entry, batch: Fetched, bytes: number): void {
     const { lane, covered, persistedOffset } = entry
     const state = entry.state as PartitionState
-    const { partition, nextOffset, records, highWatermark } = batch
+    const { partition, nextOffset, runs, highWatermark } = batch
     entry.expected = nextOffset
     entry.covered = nextOffset
     entry.jumpedFrom = -1
     state.highWatermark = Math.max(state.highWatermark, highWatermark)
     state.marks.advance('consume', nextOffset)
-    const last = records.at(-1)
+    const last = runs.at(-1)
     if (last !== undefined) {
-      state.lastTimestampMs = Number(last.timestamp)
-      state.pending.push({ nextOffset, timestampMs: Number(records[0]?.timestamp) })
+      state.lastTimestampMs = last.maxTimestampMs
+      state.pending.push({ nextOffset, timestampMs: runs[0]?.baseTimestampMs ?? last.maxTimestampMs })
     }
-    const chunk: Chunk = { partition, firstOffset: covered, nextOffset, records, bytes, highWatermark, again: false }
-    this.#options.on.taken(records.length)
-    for (const part of splitAt(chunk, persistedOffset)) lane.push(part)
+    let records = 0
+    let left = bytes
+    const chunks = chunksOf(partition, covered, nextOffset, runs, persistedOffset)
+    for (const chunk of chunks) {
+      records += chunk.records
+      // A run in two chunks is counted once: what was taken from the budget is what will be given back.
+      const share = chunk === chunks.at(-1) ? left : Math.min(chunk.bytes, left)
+      left -= share
+      lane.push({ ...chunk, bytes: share })
+    }
+    this.#options.on.taken(records)
   }
 }
 
-/** Below the ledger's mark records come by again; the mark itself is a boundary between chunks, whether or not a record stands there. */
-function splitAt(chunk: Chunk, persistedOffset: number): Chunk[] {
-  if (chunk.firstOffset >= persistedOffset) return [chunk]
-  if (chunk.nextOffset <= persistedOffset) return [{ ...chunk, again: true }]
-  const count = chunk.records.findIndex((record) => Number(record.offset) >= persistedOffset)
-  if (count === -1) {
+/** So many records make a chunk large enough: a lane takes whole chunks, up to its caps. */
+const chunkRecords = 1024
+
+/**
+ * Cuts [firstOffset, nextOffset) into chunks of whole runs. Below `persistedOffset` records come by again; that mark is a boundary too, and a run
+ * across it is in both chunks: decode/ takes what lies in the range.
+ */
+export function chunksOf(
+  partition: number,
+  firstOffset: number,
+  nextOffset: number,
+  runs: readonly RecordRun[],
+  persistedOffset: number,
+): Chunk[] {
+  if (firstOffset < persistedOffset && persistedOffset < nextOffset) {
+    const below = runs.filter(({ baseOffset }) => baseOffset < persistedOffset)
+    const above = runs.filter(({ lastOffset }) => lastOffset >= persistedOffset)
     return [
-      { ...chunk, nextOffset: persistedOffset, again: true },
-      { ...chunk, firstOffset: persistedOffset, records: [], bytes: 0 },
+      ...chunksOf(partition, firstOffset, persistedOffset, below, persistedOffset),
+      ...chunksOf(partition, persistedOffset, nextOffset, above, persistedOffset),
     ]
   }
-  if (count === 0) {
-    return [
-      { ...chunk, nextOffset: persistedOffset, records: [], bytes: 0, again: true },
-      { ...chunk, firstOffset: persistedOffset },
-    ]
+  const again = nextOffset <= persistedOffset
+  const chunks: Chunk[] = []
+  let from = firstOffset
+  let held: RecordRun[] = []
+  let records = 0
+  let bytes = 0
+  const close = (to: number) => {
+    chunks.push({
+      partition,
+      firstOffset: from,
+      nextOffset: to,
+      runs: held,
+      records: Math.min(records, to - from),
+      bytes,
+      again,
+    })
+    from = to
+    held = []
+    records = 0
+    bytes = 0
   }
-  const [head, tail] = splitChunk(chunk, count)
-  return [
-    { ...head, nextOffset: persistedOffset, again: true },
-    { ...tail, firstOffset: persistedOffset },
-  ]
+  for (const run of runs) {
+    if (records > 0 && records + run.count > chunkRecords) close(run.baseOffset)
+    held.push(run)
+    records += run.count
+    bytes += runBytes(run)
+  }
+  close(nextOffset)
+  return chunks
 }

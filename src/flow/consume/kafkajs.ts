@@ -8,9 +8,11 @@
  *  - a crash leaves the process running: run() rejects, and its caller ends the process
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs'
+import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
 import { FatalError, TransientError } from '../../core/errors.ts'
 import type { Watermarks } from '../../core/ledger.ts'
+import { type RecordRun, runOf } from '../../core/record.ts'
+import { installFetch, type RunMessage } from './kafkajs-fetch.ts'
 import type { Consume, ConsumeHandlers } from './port.ts'
 
 export interface KafkajsOptions {
@@ -30,6 +32,11 @@ export interface KafkajsOptions {
 export function openKafkajs(options: KafkajsOptions): Consume {
   const { kafka, topic, group } = options
   let restarts = 0
+  const byRun = installFetch()
+  const runsOf = (messages: readonly KafkaMessage[]): RecordRun[] => {
+    if (byRun) return (messages as readonly unknown[] as readonly RunMessage[]).map(({ run }) => run)
+    return messages.length === 0 ? [] : [runOf(messages)]
+  }
   const consumer: Consumer = kafka.consumer({
     groupId: group,
     sessionTimeout: options.sessionTimeoutMs,
@@ -64,7 +71,7 @@ export function openKafkajs(options: KafkajsOptions): Consume {
       fetchedOffset: Number((batch as { fetchedOffset?: string }).fetchedOffset ?? batch.firstOffset()),
       nextOffset: Number(lastOffset) + 1,
       highWatermark: Number(batch.highWatermark),
-      records: batch.messages,
+      runs: runsOf(batch.messages),
     })
     if (await heldWhile(taking, options.heartbeatMs, heartbeat)) {
       const last = batch.messages.at(-1)

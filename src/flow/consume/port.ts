@@ -1,16 +1,17 @@
 /** consume/: records of the partitions that the group has given this process, in order, from where it is told to read. */
 
 import type { Watermarks } from '../../core/ledger.ts'
-import type { RawRecord } from '../../core/record.ts'
+import type { RecordRun } from '../../core/record.ts'
 import type { Settle } from '../settle/port.ts'
 
 export interface Fetched {
   readonly partition: number
-  /** The offset asked for: everything from here to `nextOffset` is either in `records` or does not exist. */
+  /** The offset asked for: everything from here to `nextOffset` is either in the runs or does not exist. */
   readonly fetchedOffset: number
   readonly nextOffset: number
   readonly highWatermark: number
-  readonly records: readonly RawRecord[]
+  /** In order. The first may begin below `fetchedOffset`: a broker hands out whole record batches. */
+  readonly runs: readonly RecordRun[]
 }
 
 export interface ConsumeHandlers {

@@ -1,9 +1,11 @@
 /** The pure heart of decode/: one packed batch through a consumer's decoder. Runs in the workers, and inline in memory.ts. */
 import type { CopyOfDay, Decoded, Packed, Slice } from '../../core/batch.ts'
+import { ByteWriter } from '../../core/bytes.ts'
+import { CodecError, codecNames } from '../../core/codecs.ts'
 import { CopyWriter } from '../../core/copy.ts'
 import { EventView, ID, SOURCE, SUBJECT, TENANT, TYPE } from '../../core/event.ts'
 import { writeEventId } from '../../core/identity.ts'
-import { RecordView } from '../../core/record.ts'
+import { RecordFormatError, RecordView, unpackRun } from '../../core/record.ts'
 import { type Reject, reject } from '../../core/verdict.ts'
 import type { ConsumerDefinition } from '../../define.ts'
 import type { DecodeLimits } from './port.ts'
@@ -18,13 +20,15 @@ export function decodeBatch(
   nowMs: number,
 ): Decoded {
   const { decoder, route } = definition
-  const bytes = Buffer.from(packed.buffer)
-  const record = new RecordView(bytes)
+  const { again } = packed
+  const buffer = Buffer.from(packed.buffer)
+  const record = new RecordView()
   const event = new EventView()
-  const topic = Buffer.from(definition.topic)
-  const decoderName = Buffer.from(decoder.name)
-  const consumer = Buffer.from(limits.consumer)
-
+  const origin: Origin = {
+    consumer: Buffer.from(limits.consumer),
+    topic: Buffer.from(definition.topic),
+    decoder: Buffer.from(decoder.name),
+  }
   const ids = new Uint8Array(packed.records * 16)
   const sliceOf = new Uint16Array(packed.records)
   const offset = new Float64Array(packed.records)
@@ -35,91 +39,119 @@ export function decodeBatch(
   const slices: Slice[] = []
   const families: string[] = []
   const familyIndex = new Map<string, number>()
-  const envelopes: Uint8Array[] = []
+  const entries = new ByteWriter(route === undefined ? 0 : packed.bytes)
   const copies = new Map<number, CopyWriter>()
   const codes: Record<string, number> = {}
   let rejects: CopyWriter | null = null
-  let envelopeBytes = 0
+  let records = 0
   let rows = 0
   const oldestMs = nowMs - limits.eventPastMsMax
   const newestMs = nowMs + limits.eventFutureMsMax
   let currentDay = Number.NaN
   let current: CopyWriter | null = null
 
-  for (let index = 0; index < packed.slices.length; index++) {
-    const range = packed.slices[index] as Packed['slices'][number]
-    const before = rows
-    let rejected = 0
-    let skipped = 0
-    for (let n = 0; n < range.records; n++) {
-      record.next(range.firstOffset)
-      let verdict =
-        record.valueEnd - record.valueStart > limits.valueBytesMax
-          ? reject('too_large', `It has ${record.valueEnd - record.valueStart} bytes.`)
-          : decoder.decode(record, event)
-      const eventMs = Math.floor(event.timeMicros / 1000)
-      // A record that comes by again was judged when it was stored; the clock has moved since.
-      if (verdict === null && !packed.again && !(eventMs >= oldestMs && eventMs <= newestMs)) {
-        verdict = reject('time_out_of_window', `It is ${describeTime(eventMs)}.`)
-      }
-      if (verdict !== null) {
-        if (verdict.kind === 'skip') skipped++
-        else {
-          rejected++
-          codes[verdict.code] = (codes[verdict.code] ?? 0) + 1
-          if (!packed.again) {
-            rejects ??= new CopyWriter(4096)
-            writeReject(rejects, record, verdict, range.partition, consumer, topic, decoderName)
-          }
-        }
-        continue
-      }
+  const rejected = (partition: number, verdict: Reject, write: (copy: CopyWriter) => void) => {
+    codes[verdict.code] = (codes[verdict.code] ?? 0) + 1
+    if (again) return
+    rejects ??= new CopyWriter(4096)
+    writeReject(rejects, origin, partition, verdict, write)
+  }
 
-      writeEventId(ids, rows * 16, eventMs, event.source, event.id)
-      sliceOf[rows] = index
-      offset[rows] = record.offset
-      timestampMs[rows] = record.timestampMs
-      if (route !== undefined) {
-        const name = route(event)
-        let at = familyIndex.get(name)
-        if (at === undefined) {
-          at = families.push(name) - 1
-          familyIndex.set(name, at)
-        }
-        family[rows] = at
-        if (event.envelope === null) {
-          entryStart[rows] = event.entryStart
-          entryEnd[rows] = event.entryEnd
-        } else {
-          entryStart[rows] = -envelopeBytes - 1
-          envelopeBytes += event.envelope.length
-          entryEnd[rows] = envelopeBytes
-          envelopes.push(event.envelope)
-        }
-      }
-      if (!packed.again) {
-        const day = Math.floor(eventMs / dayMs)
-        if (day !== currentDay) {
-          currentDay = day
-          current = copies.get(day) ?? null
-          if (current === null) {
-            current = new CopyWriter(bytes.length + packed.records * 120)
-            copies.set(day, current)
+  for (let index = 0; index < packed.slices.length; index++) {
+    const { partition, firstOffset, nextOffset, runs } = packed.slices[index] as Packed['slices'][number]
+    const rowsBefore = rows
+    const recordsBefore = records
+    let rejectCount = 0
+    let skips = 0
+    for (const run of runs) {
+      /** The first offset of the run not yet judged. */
+      let nextInRun = Math.max(run.baseOffset, firstOffset)
+      try {
+        const bytes = unpackRun(run.codec, buffer.subarray(run.start, run.end))
+        record.open(bytes, run)
+        for (let left = run.count; left > 0; left--) {
+          record.next()
+          // A broker hands out whole batches, and a mark may lie within one.
+          if (record.offset < firstOffset || record.offset >= nextOffset) continue
+          nextInRun = record.offset
+          records++
+          let verdict =
+            record.valueEnd - record.valueStart > limits.valueBytesMax
+              ? reject('too_large', `It has ${record.valueEnd - record.valueStart} bytes.`)
+              : decoder.decode(record, event)
+          const eventMs = Math.floor(event.timeMicros / 1000)
+          // A record that comes by again was judged when it was stored; the clock has moved since.
+          if (verdict === null && !again && !(eventMs >= oldestMs && eventMs <= newestMs)) {
+            verdict = reject('time_out_of_window', `It is ${describeTime(eventMs)}.`)
           }
+          if (verdict !== null) {
+            if (verdict.kind === 'skip') skips++
+            else {
+              rejectCount++
+              rejected(partition, verdict, (copy) => writeRejected(copy, record))
+            }
+            continue
+          }
+
+          writeEventId(ids, rows * 16, eventMs, event.source, event.id)
+          sliceOf[rows] = index
+          offset[rows] = record.offset
+          timestampMs[rows] = record.timestampMs
+          if (route !== undefined) {
+            const name = route(event)
+            let at = familyIndex.get(name)
+            if (at === undefined) {
+              at = families.push(name) - 1
+              familyIndex.set(name, at)
+            }
+            family[rows] = at
+            entryStart[rows] = entries.length
+            if (event.envelope === null) entries.write(bytes, event.entryStart, event.entryEnd)
+            else entries.write(event.envelope, 0, event.envelope.length)
+            entryEnd[rows] = entries.length
+          }
+          if (!again) {
+            const day = Math.floor(eventMs / dayMs)
+            if (day !== currentDay) {
+              currentDay = day
+              current = copies.get(day) ?? null
+              if (current === null) {
+                current = new CopyWriter(packed.bytes + packed.records * 120)
+                copies.set(day, current)
+              }
+            }
+            writeRow(current as CopyWriter, event, record, ids, rows * 16, origin.topic, partition)
+          }
+          rows++
         }
-        writeRow(current as CopyWriter, event, record, ids, rows * 16, topic, range.partition)
+      } catch (error) {
+        if (!(error instanceof CodecError) && !(error instanceof RecordFormatError)) throw error
+        // The rest of the run is lost to us but not to anybody else: each offset is a reject, the first one holds the batch's bytes.
+        const from = nextInRun
+        const to = Math.min(run.lastOffset + 1, nextOffset)
+        const packedBytes = buffer.subarray(run.start, run.end)
+        for (let at = from; at < to; at++) {
+          records++
+          rejectCount++
+          const where = at === from ? '' : ` Its bytes are with offset ${from}.`
+          const verdict = reject(
+            'unreadable_batch',
+            `${error.message} (${codecNames[run.codec] ?? run.codec}).${where}`,
+          )
+          rejected(partition, verdict, (copy) =>
+            writeUnread(copy, at, run.maxTimestampMs, at === from ? packedBytes : null),
+          )
+        }
       }
-      rows++
     }
     slices.push({
-      partition: range.partition,
-      firstOffset: range.firstOffset,
-      nextOffset: range.nextOffset,
-      records: range.records,
-      rows: rows - before,
-      rejects: rejected,
-      skips: skipped,
-      lastTimestampMs: range.records === 0 ? 0 : record.timestampMs,
+      partition,
+      firstOffset,
+      nextOffset,
+      records: records - recordsBefore,
+      rows: rows - rowsBefore,
+      rejects: rejectCount,
+      skips,
     })
   }
 
@@ -128,18 +160,24 @@ export function decodeBatch(
     rows: writer.rows,
     bytes: writer.finish(),
   }))
+  const done = rejects as CopyWriter | null
   return {
-    again: packed.again,
+    again,
     bytes: packed.bytes,
-    records: packed.records,
+    records,
     slices,
     rows: { count: rows, ids, slice: sliceOf, offset, family, entryStart, entryEnd, timestampMs },
     copies: copiesOfDays,
-    rejects: { count: rejects?.rows ?? 0, bytes: rejects === null ? noBytes : rejects.finish(), codes },
+    rejects: { count: done?.rows ?? 0, bytes: done === null ? noBytes : done.finish(), codes },
     families,
-    entryBytes: bytes,
-    envelopes: envelopes.length === 0 ? noBytes : new Uint8Array(Buffer.concat(envelopes)),
+    entryBytes: entries.finish(),
   }
+}
+
+interface Origin {
+  readonly consumer: Buffer
+  readonly topic: Buffer
+  readonly decoder: Buffer
 }
 
 function describeTime(ms: number): string {
@@ -188,39 +226,44 @@ function writeText(copy: CopyWriter, event: EventView, column: number): void {
   }
 }
 
-/** The raw record as it came, so that nothing about it is lost: headers as [name, base64 or null] pairs in their order. */
+/** The columns that every reject has; `record` writes offset, time, key, value and headers, which come between. */
 function writeReject(
   copy: CopyWriter,
-  record: RecordView,
-  verdict: Reject,
+  { consumer, topic, decoder }: Origin,
   partition: number,
-  consumer: Buffer,
-  topic: Buffer,
-  decoder: Buffer,
+  verdict: Reject,
+  record: (copy: CopyWriter) => void,
 ): void {
-  const { bytes } = record
-  const pairs = [...record.headers()].map(({ name, start, end }) => [
-    name.replaceAll('\0', '\ufffd').toWellFormed(),
-    start < 0 ? null : bytes.toString('base64', start, end),
-  ])
-  const headers = Buffer.from(JSON.stringify(pairs))
-  const reason = Buffer.from(verdict.reason.replaceAll('\0', '\ufffd').toWellFormed())
-  const code = Buffer.from(verdict.code)
-  const keyBytes = record.keyStart < 0 ? 0 : record.keyEnd - record.keyStart
-  const valueBytes = record.valueStart < 0 ? 0 : record.valueEnd - record.valueStart
-  const small = consumer.length + topic.length + decoder.length + code.length + reason.length
-  copy.row(11, 32 + keyBytes + valueBytes + headers.length + 1 + small)
-  copy.bytes(consumer, 0, consumer.length)
-  copy.bytes(topic, 0, topic.length)
+  copy.row(11, 128)
+  copy.text(consumer)
+  copy.text(topic)
   copy.int32(partition)
+  record(copy)
+  copy.text(Buffer.from(verdict.code))
+  copy.text(Buffer.from(verdict.reason.replaceAll('\0', '\ufffd').toWellFormed()))
+  copy.text(decoder)
+}
+
+/** The raw record as it came, so that nothing about it is lost: headers as [name, base64 or null] pairs in their order. */
+function writeRejected(copy: CopyWriter, record: RecordView): void {
+  const { bytes } = record
+  const pairs = record
+    .headers()
+    .map(({ name, start, end }) => [
+      name.replaceAll('\0', '\ufffd').toWellFormed(),
+      start < 0 ? null : bytes.toString('base64', start, end),
+    ])
   copy.int64(record.offset)
   copy.timestamp(record.timestampMs * 1000)
-  if (record.keyStart < 0) copy.null()
-  else copy.bytes(bytes, record.keyStart, record.keyEnd)
-  if (record.valueStart < 0) copy.null()
-  else copy.bytes(bytes, record.valueStart, record.valueEnd)
-  copy.jsonb(headers, 0, headers.length)
-  copy.bytes(code, 0, code.length)
-  copy.bytes(reason, 0, reason.length)
-  copy.bytes(decoder, 0, decoder.length)
+  copy.blob(record.keyStart < 0 ? null : bytes.subarray(record.keyStart, record.keyEnd))
+  copy.blob(record.valueStart < 0 ? null : bytes.subarray(record.valueStart, record.valueEnd))
+  copy.json(Buffer.from(JSON.stringify(pairs)))
+}
+
+function writeUnread(copy: CopyWriter, offset: number, timestampMs: number, bytes: Buffer | null): void {
+  copy.int64(offset)
+  copy.timestamp(timestampMs * 1000)
+  copy.null()
+  copy.blob(bytes)
+  copy.json(Buffer.from('[]'))
 }

@@ -21,7 +21,7 @@ export default function work({ packed, nowMs }: { packed: Packed; nowMs: number 
   })
 }
 
-function buffersOf({ rows, copies, rejects, entryBytes, envelopes }: Decoded): ArrayBuffer[] {
+function buffersOf({ rows, copies, rejects, entryBytes }: Decoded): ArrayBuffer[] {
   const views = [
     rows.ids,
     rows.slice,
@@ -30,10 +30,9 @@ function buffersOf({ rows, copies, rejects, entryBytes, envelopes }: Decoded): A
     rows.entryStart,
     rows.entryEnd,
     rows.timestampMs,
-    entryBytes,
     ...copies.map((copy) => copy.bytes),
   ]
   if (rejects.count > 0) views.push(rejects.bytes)
-  if (envelopes.length > 0) views.push(envelopes)
+  if (entryBytes.length > 0) views.push(entryBytes)
   return views.map((view) => view.buffer as ArrayBuffer)
 }

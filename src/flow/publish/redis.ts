@@ -106,7 +106,7 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
 }
 
 function callsOf(batch: Decoded, foreign: Foreign, streamsOf: readonly Streams[]): Call[] {
-  const { rows, slices, families, entryBytes, envelopes } = batch
+  const { rows, slices, families, entryBytes } = batch
   const calls: Call[] = []
   let call: Call | null = null
   let at = -1
@@ -122,7 +122,7 @@ function callsOf(batch: Decoded, foreign: Foreign, streamsOf: readonly Streams[]
     }
     const start = rows.entryStart[row] as number
     const end = rows.entryEnd[row] as number
-    const entry = start < 0 ? view(envelopes, -start - 1, end) : view(entryBytes, start, end)
+    const entry = view(entryBytes, start, end)
     if (call === null || call.entries === callEntriesMax || call.bytes + entry.length > callBytesMax) {
       call = {
         partition: slices[slice]?.partition ?? -1,
