@@ -1,0 +1,29 @@
+/** The live view where there is no terminal: one plain line a second. */
+import type { Picture } from './picture.ts'
+import { count, milliseconds } from './style.ts'
+
+export function renderLine(picture: Picture): string {
+  const { load, stored, published, replicas, totals, rooms, bottleneck } = picture
+  const lagRecords = replicas.reduce((sum, replica) => sum + (replica.lagRecords ?? 0), 0)
+  const lagSeconds = replicas.reduce((worst, replica) => Math.max(worst, replica.lagSeconds ?? 0), 0)
+  const working = rooms.find(({ room }) => room === bottleneck)?.working ?? null
+  const quantiles = ({ p50, p95, p99 }: { p50: number; p95: number; p99: number }) =>
+    `${milliseconds(p50)} / ${milliseconds(p95)} / ${milliseconds(p99)}`
+  const parts = [
+    `${(picture.elapsedMs / 1000).toFixed(1).padStart(6)} s`,
+    picture.phase,
+    `in ${count(load.perSecond)}/s`,
+    `stored ${count(picture.storedPerSecond)}/s`,
+    ...(picture.publishes ? [`published ${count(picture.publishedPerSecond)}/s`] : []),
+    `lag ${lagSeconds.toFixed(1)} s (${count(lagRecords)})`,
+    `to stored ${quantiles(stored)}`,
+    ...(picture.publishes ? [`to published ${quantiles(published)}`] : []),
+    `batch ${count(Number.isNaN(picture.batchRows.p50) ? 0 : picture.batchRows.p50)} rows`,
+    `rejects ${count(totals.rejects)}`,
+    ...(bottleneck !== null && working !== null ? [`bottleneck ${bottleneck} ${Math.round(working * 100)} %`] : []),
+    ...(load.failed > 0 ? [`${count(load.failed)} not sent`] : []),
+    ...(picture.restarts > 0 ? [`restarts ${picture.restarts}`] : []),
+    ...(totals.fenced > 0 ? [`fenced ${totals.fenced}`] : []),
+  ]
+  return parts.join('  ')
+}

@@ -1,0 +1,130 @@
+/** What a run comes to: one JSON value for programs, a few lines for people. */
+import { quantiles } from '../core/status.ts'
+import type { SimulateStats } from '../simulate/kafka.ts'
+import { renderVerify } from '../verify/print.ts'
+import type { VerifyResult } from '../verify/verify.ts'
+import type { StartOptions } from './flags.ts'
+import type { Recorder } from './recorder.ts'
+import { bytes, count, milliseconds } from './style.ts'
+
+export interface Summary {
+  /** The proof holds, everything the simulator was told is stored is in Kafka, and every replica ended in order. */
+  readonly holds: boolean
+  readonly produced: number
+  readonly rows: number
+  readonly rejects: number
+  readonly duplicates: number
+  readonly entries: number
+  readonly lost: number
+  readonly duplicated: number
+  readonly outOfOrder: number
+  readonly wrong: number
+  /** Acknowledged to the simulator in this run. */
+  readonly acknowledged: number
+  /** From the record's timestamp, which is when it was due, to the COMMIT of its row; without the warm-up. */
+  readonly p50Ms: number | null
+  readonly p95Ms: number | null
+  readonly p99Ms: number | null
+  readonly publishedP50Ms: number | null
+  readonly publishedP95Ms: number | null
+  readonly publishedP99Ms: number | null
+  readonly measured: number
+  readonly warmupSeconds: number
+  /** Acknowledged events per second of load. */
+  readonly ratePerSecond: number
+  /** Load, without set-up and catching up. */
+  readonly seconds: number
+  readonly catchUpSeconds: number
+  readonly verifySeconds: number
+  readonly replicas: number
+  readonly partitions: number
+  readonly restarts: number
+  readonly residentMiBPeak: readonly number[]
+  readonly rejectsByCode: Readonly<Record<string, number>>
+  readonly seed: number
+  readonly problems: readonly string[]
+}
+
+export interface RunFacts {
+  readonly options: StartOptions
+  readonly partitions: number
+  readonly publishes: boolean
+  readonly stats: SimulateStats
+  readonly recorder: Recorder
+  readonly verified: VerifyResult
+  readonly producedBefore: number
+  readonly warmupMs: number
+  readonly catchUpMs: number
+  readonly restarts: number
+  readonly peaks: ReadonlyMap<string, number>
+  /** What was not in order besides the proof, in sentences. */
+  readonly troubles: readonly string[]
+}
+
+export function summaryOf(facts: RunFacts): Summary {
+  const { verified, stats, recorder, options } = facts
+  const { storedMs, publishedMs } = recorder.sinceMark()
+  const stored = quantiles(storedMs)
+  const published = quantiles(publishedMs)
+  const troubles = [...facts.troubles]
+  const inKafka = verified.produced - facts.producedBefore
+  if (inKafka < stats.produced) {
+    troubles.push(`Kafka acknowledged ${stats.produced} records and holds ${inKafka} of them`)
+  }
+  const round = (ms: number) => (Number.isNaN(ms) ? null : Math.round(ms * 10) / 10)
+  const { produced, rows, rejects, duplicates, entries, lost, duplicated, outOfOrder, wrong } = verified
+  return {
+    holds: verified.holds && troubles.length === 0,
+    produced,
+    rows,
+    rejects,
+    duplicates,
+    entries,
+    lost,
+    duplicated,
+    outOfOrder,
+    wrong,
+    acknowledged: stats.produced,
+    p50Ms: round(stored.p50),
+    p95Ms: round(stored.p95),
+    p99Ms: round(stored.p99),
+    publishedP50Ms: round(published.p50),
+    publishedP95Ms: round(published.p95),
+    publishedP99Ms: round(published.p99),
+    measured: stored.count,
+    warmupSeconds: facts.warmupMs / 1000,
+    ratePerSecond: Math.round((stats.produced * 1000) / Math.max(1, stats.elapsedMs)),
+    seconds: Math.round(stats.elapsedMs / 100) / 10,
+    catchUpSeconds: Math.round(facts.catchUpMs / 100) / 10,
+    verifySeconds: Math.round(verified.seconds * 10) / 10,
+    replicas: options.replicas,
+    partitions: facts.partitions,
+    restarts: facts.restarts,
+    residentMiBPeak: [...facts.peaks.values()].map((peak) => Math.round(peak / 1024 ** 2)),
+    rejectsByCode: recorder.rejectsByCode(),
+    seed: options.seed,
+    problems: [...troubles, ...verified.problems.map(({ kind, text }) => `${kind}: ${text}`)],
+  }
+}
+
+export function renderSummary(summary: Summary, facts: RunFacts): string {
+  const { publishes, stats, peaks } = facts
+  const quantile = (values: readonly (number | null)[]) =>
+    values.map((ms) => milliseconds(ms ?? Number.NaN)).join(' / ')
+  const lines = [
+    `${count(stats.produced)} records in ${summary.seconds.toFixed(1)} s: ${count(summary.ratePerSecond)}/s from ${summary.replicas} replicas, caught up after ${summary.catchUpSeconds.toFixed(1)} s; seed ${summary.seed}`,
+    `produced to stored     p50 / p95 / p99  ${quantile([summary.p50Ms, summary.p95Ms, summary.p99Ms])}  (${count(summary.measured)} events, without the first ${summary.warmupSeconds} s)`,
+  ]
+  if (publishes) {
+    lines.push(
+      `produced to published  p50 / p95 / p99  ${quantile([summary.publishedP50Ms, summary.publishedP95Ms, summary.publishedP99Ms])}`,
+    )
+  }
+  lines.push(
+    `highest resident memory  ${[...peaks].map(([name, peak]) => `${name} ${bytes(peak)}`).join(', ')}${summary.restarts > 0 ? `; ${summary.restarts} restarts` : ''}`,
+    '',
+    renderVerify(facts.verified, publishes).trimEnd(),
+    ...summary.problems.slice(0, summary.problems.length - facts.verified.problems.length).map((text) => `  ${text}`),
+  )
+  return `\n${lines.join('\n')}\n`
+}
