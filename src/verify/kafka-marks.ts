@@ -2,8 +2,11 @@
  * What Kafka says of a topic as a whole: what a group has settled, where the partitions begin and end, whether old records are compacted away.
  * Settled is asked for first: each of these only grows, so what was settled then must have been stored whenever anybody looks later.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs, { type Admin, type Kafka } from 'kafkajs'
 import type { Watermarks } from '../core/ledger.ts'
+
+const attemptsMax = 10
 
 export type TopicEnds = ReadonlyMap<number, Watermarks>
 
@@ -40,9 +43,17 @@ async function withAdmin<T>(kafka: Kafka, ask: (admin: Admin) => Promise<T>): Pr
   }
 }
 
+/** A topic made a moment ago has leaders that do not know of it yet, and the client does not ask them again. */
 async function endsOf(admin: Admin, topic: string): Promise<TopicEnds> {
-  const offsets = await admin.fetchTopicOffsets(topic)
-  return new Map(offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]))
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const offsets = await admin.fetchTopicOffsets(topic)
+      return new Map(offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]))
+    } catch (error) {
+      if ((error as { retriable?: boolean }).retriable !== true || attempt === attemptsMax) throw error
+      await sleep(100 * attempt)
+    }
+  }
 }
 
 /** Whoever may not ask is told no: then a row without its record is a finding, which is the safer mistake. */
