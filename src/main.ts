@@ -6,33 +6,51 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism, hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { Command, CommanderError } from 'commander'
+import { Argument, Command, CommanderError } from 'commander'
 import { explain, FatalError } from './core/errors.ts'
 import type { Needed } from './core/settings.ts'
 import { loadSettings } from './process/load-settings.ts'
 import type { SimulateFlags } from './simulate/flags.ts'
+import type { StackAction, StackFlags } from './stack/flags.ts'
+import type { StartFlags } from './start/flags.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 const write = (text: string) => void process.stdout.write(text)
 const writeError = (text: string) => void process.stderr.write(text)
 
-/** Aborted by the first SIGINT or SIGTERM, and when the parent that holds our channel dies; a second signal ends the process. */
-function stopSignal(): AbortSignal {
-  const controller = new AbortController()
+/**
+ * `first`: the first SIGINT, SIGTERM or SIGHUP, or the death of the parent that holds our channel: an orderly end. `second`: whatever was started is
+ * ended while its listeners run, then the process exits.
+ */
+function stopSignal(): { readonly first: AbortSignal; readonly second: AbortSignal } {
+  const first = new AbortController()
+  const second = new AbortController()
   const stop = (reason: string) => {
-    if (controller.signal.aborted) process.exit(1)
-    controller.abort(new Error(reason))
+    if (!first.signal.aborted) return first.abort(new Error(reason))
+    second.abort(new Error(reason))
+    process.exit(1)
   }
   process.on('SIGINT', () => stop('SIGINT'))
   process.on('SIGTERM', () => stop('SIGTERM'))
   process.on('SIGHUP', () => stop('SIGHUP'))
   if (process.channel !== undefined) {
-    process.on('disconnect', () => stop('the parent process ended'))
+    process.on('disconnect', () => first.abort(new Error('the parent process ended')))
     process.channel?.unref()
   }
-  return controller.signal
+  return { first: first.signal, second: second.signal }
 }
+
+const output = (stream: NodeJS.WriteStream) => ({
+  write: (text: string) => void stream.write(text),
+  isTerminal: stream.isTTY === true,
+  get columns() {
+    return stream.columns ?? 80
+  },
+  get rows() {
+    return stream.rows ?? 24
+  },
+})
 
 function settingsFor(needs: readonly Needed[]) {
   return loadSettings({ env: process.env, directory: process.cwd(), cores: availableParallelism(), needs })
@@ -63,7 +81,7 @@ program
       logger: createLogger({ settings, consumer: name, replica, terminal: process.stderr.isTTY }),
       metrics: createMetrics(),
       clock: { nowMs: Date.now, steadyMs: () => performance.now(), random: Math.random },
-      drain: stopSignal(),
+      drain: stopSignal().first,
       onServing: (adminUrl) => process.send?.({ type: 'ready', adminUrl, pid: process.pid }),
     })
   })
@@ -77,7 +95,7 @@ program
     const { migrate } = await import('./schema/migrate.ts')
     const session = await connectPostgres(settings, 'millrace migrate')
     try {
-      const applied = await migrate({ session, signal: stopSignal() })
+      const applied = await migrate({ session, signal: stopSignal().first })
       write(applied.length === 0 ? 'The schema is up to date.\n' : `Applied ${applied.join(', ')}.\n`)
     } finally {
       await session.end()
@@ -112,7 +130,7 @@ program
       json,
       write,
       now: Date.now,
-      signal: stopSignal(),
+      signal: stopSignal().first,
     })
     process.exitCode = ok ? 0 : 1
   })
@@ -130,7 +148,7 @@ simulateKafka.action(async (flags: SimulateFlags) => {
   const { kafkaConfig, kafkaFailure } = await import('./process/connect-kafka.ts')
   process.exitCode = await simulateKafka(flags, {
     kafka: kafkaConfig(settings),
-    signal: stopSignal(),
+    signal: stopSignal().first,
     now: Date.now,
     write: flags.json ? writeError : write,
     writeResult: write,
@@ -140,14 +158,69 @@ simulateKafka.action(async (flags: SimulateFlags) => {
 })
 
 program
-  .command('stack')
-  .description('the local servers: real Kafka, PostgreSQL and Redis in .local/')
-  .argument('<action>', 'up, down, status, env or logs')
-  .allowUnknownOption()
-  .allowExcessArguments()
-  .action(async () => {
-    throw new FatalError('USAGE', 'not wired yet.', '')
+  .command('verify')
+  .description('prove from Kafka, PostgreSQL and Redis that nothing is lost, doubled or out of order')
+  .option('--consumer <name>', 'whose topic, table and streams', 'cloud-events')
+  .option('--to-end', 'demand that everything Kafka holds now is stored and published')
+  .option('--examples <n>', 'how many problems of each kind to tell in full', '10')
+  .option('--json', 'as one JSON line')
+  .action(async (flags: { consumer: string; toEnd?: boolean; examples: string; json?: boolean }) => {
+    const { settings } = settingsFor(['kafkaBrokers', 'postgresUrl', 'redisUrls'])
+    const { loadConsumer } = await import('./process/load-consumer.ts')
+    const { verifyCommand } = await import('./verify/command.ts')
+    const consumer = await loadConsumer(flags.consumer)
+    const { toEnd = false, json = false } = flags
+    const options = {
+      settings,
+      consumer,
+      toEnd,
+      json,
+      examplesMax: Number(flags.examples),
+      signal: stopSignal().first,
+      now: Date.now,
+    }
+    await verifyCommand(options, { write, writeError, terminal: process.stderr.isTTY })
   })
+
+const { startFlags } = await import('./start/flags.ts')
+const start = program
+  .command('start')
+  .description('the main job on the local stack: servers, fleet, load, a live view, the proof')
+for (const [flag, help, standard] of startFlags) start.option(flag, help, standard)
+start.action(async (flags: StartFlags) => {
+  const { startCommand } = await import('./start/start.ts')
+  const { first, second } = stopSignal()
+  process.exitCode = await startCommand(flags, {
+    root,
+    env: process.env,
+    directory: process.cwd(),
+    cores: availableParallelism(),
+    execPath: process.execPath,
+    mainPath: fileURLToPath(import.meta.url),
+    stdout: output(process.stdout),
+    stderr: output(process.stderr),
+    now: Date.now,
+    signal: first,
+    kill: second,
+  })
+})
+
+const { stackActions, stackFlags } = await import('./stack/flags.ts')
+const stack = program
+  .command('stack')
+  .description('the local servers: real Kafka, PostgreSQL and Redis, with their data in .local/')
+  .addArgument(new Argument('<action>').choices(stackActions))
+for (const [flag, help] of stackFlags) stack.option(flag, help)
+stack.action(async (action: StackAction, flags: StackFlags) => {
+  const { stackCommand } = await import('./stack/command.ts')
+  process.exitCode = await stackCommand(action, flags, {
+    root,
+    write,
+    writeError,
+    now: Date.now,
+    signal: stopSignal().first,
+  })
+})
 
 program
   .command('bench')
@@ -179,5 +252,4 @@ async function main(): Promise<void> {
   setTimeout(() => process.exit(), 1000).unref()
 }
 
-void root
 await main()
