@@ -8,11 +8,11 @@
  *
  * What commits is the last CopyDone of `BEGIN; ...; COPY ...; COMMIT` in one message, or the message that ends in COMMIT where no COPY follows it.
  */
-import { type Proxy, startProxy } from './proxy.ts'
+import { startProxy, type TcpProxy } from './proxy.ts'
 
 export type Fate = 'pass' | 'before' | 'during' | 'answer' | 'hold'
 
-export interface CommitProxy extends Proxy {
+export interface CommitProxy extends TcpProxy {
   /** How often each fate came to pass. */
   readonly fates: Readonly<Record<Fate, number>>
   /** Lets what was held go on. */
@@ -65,7 +65,10 @@ export async function startCommitProxy(target: string, decide: () => Fate): Prom
       commits = false
       const fate = decide()
       fates[fate]++
-      if (fate === 'before') return line.cut()
+      if (fate === 'before') {
+        line.cut()
+        return
+      }
       if (fate === 'hold') {
         isHeld = true
         held.add(() => {

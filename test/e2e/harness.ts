@@ -247,7 +247,7 @@ async function makeWorld(stack: Stack, t: TestContext, index: number, options: W
       const done = simulate({
         kafka: kafkaConfig,
         topic,
-        duplicates: 0.01,
+        duplicates: 0.001,
         poison: 0.005,
         binary: 0.2,
         ...given,

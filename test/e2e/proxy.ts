@@ -14,7 +14,7 @@ export interface Filter {
   fromServer(bytes: Buffer): void
 }
 
-export interface Proxy {
+export interface TcpProxy {
   readonly port: number
   readonly lines: ReadonlySet<Line>
   /** From now on nothing passes in either direction, on new connections neither. */
@@ -24,7 +24,7 @@ export interface Proxy {
   close(): Promise<void>
 }
 
-export async function startProxy(target: string, filterOf?: (line: Line) => Filter): Promise<Proxy> {
+export async function startProxy(target: string, filterOf?: (line: Line) => Filter): Promise<TcpProxy> {
   const { hostname, port } = new URL(target)
   const lines = new Set<Line>()
   let isHeld = false
@@ -87,6 +87,6 @@ export async function startProxy(target: string, filterOf?: (line: Line) => Filt
 }
 
 /** The same address behind the proxy. */
-export function through(url: string, { port }: Proxy): string {
+export function through(url: string, { port }: TcpProxy): string {
   return Object.assign(new URL(url), { port: String(port) }).href
 }

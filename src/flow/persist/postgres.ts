@@ -29,6 +29,20 @@ const stagedAfterDuplicate = 16
 export function openPostgres(options: PostgresOptions): Persist {
   const { target } = options
   const control = session(options, 'control')
+
+  /**
+   * A process that sleeps in the middle of a COPY, or whose machine is gone, keeps its ledger rows locked: the server does not look at
+   * transaction_timeout while it waits for COPY data (measured on 18.4). So whoever was refused a row ends what is overdue.
+   */
+  async function freeLedger(error: unknown): Promise<void> {
+    if (sqlState(error) !== '55P03') return
+    const lanes = `${sessionName(target, 'lane')} `
+    await control
+      .client()
+      .then((client) => client.query(sql.endOverdue, [lanes, options.transactionTimeoutMs]))
+      .catch(() => control.discard())
+  }
+
   return {
     async marks(partitions, startAt) {
       try {
@@ -41,6 +55,7 @@ export function openPostgres(options: PostgresOptions): Persist {
         return await readLedger(client, target, partitions)
       } catch (error) {
         await control.discard()
+        await freeLedger(error)
         throw classifyPostgres(error)
       }
     },
@@ -67,7 +82,7 @@ export function openPostgres(options: PostgresOptions): Persist {
         throw classifyPostgres(error)
       }
     },
-    lane: (index) => openLane(options, index),
+    lane: (index) => openLane(options, index, freeLedger),
     close: () => control.close(),
   }
 }
@@ -89,7 +104,7 @@ async function readLedger(client: pg.Client, { consumer, topic }: sql.Target, pa
   )
 }
 
-function openLane(options: PostgresOptions, index: number): PersistLane {
+function openLane(options: PostgresOptions, index: number, freeLedger: (error: unknown) => Promise<void>): PersistLane {
   const { target } = options
   const lane = session(options, `lane ${index}`)
   let staged = 0
@@ -172,6 +187,7 @@ function openLane(options: PostgresOptions, index: number): PersistLane {
       } catch (error) {
         uncertain = true
         await lane.discard()
+        await freeLedger(error)
         const reaction = classifyPostgres(error)
         // Fenced for certain: the ledger refused, so nothing of this batch took effect.
         if (reaction instanceof LostError) uncertain = false
@@ -220,31 +236,49 @@ const daysOf = ({ copies }: Decoded) => copies.map(({ day }) => day)
 const isMissingPartition = (error: unknown) =>
   sqlState(error) === '42P01' && error instanceof Error && /_\d{4}_\d{2}_\d{2}"/.test(error.message)
 
+/** As the server keeps it: at most 63 bytes. */
+const sessionName = ({ consumer }: sql.Target, what: string) => `millrace ${consumer.slice(0, 40)} ${what}`
+
 /** One connection that is opened when needed and thrown away after any error. */
 function session({ connection, target, transactionTimeoutMs, lockTimeoutMs }: PostgresOptions, name: string) {
   let current: pg.Client | null = null
-  return {
-    async client(): Promise<pg.Client> {
-      if (current !== null) return current
-      const client = new pg.Client({ ...connection, application_name: `millrace ${target.consumer} ${name}` })
-      // A connection that dies while idle is noticed by the next query; without a listener it would end the process.
-      client.on('error', () => {
-        if (current === client) current = null
-      })
+  let opening: Promise<pg.Client> | null = null
+
+  async function open(): Promise<pg.Client> {
+    const client = new pg.Client({ ...connection, application_name: sessionName(target, name) })
+    // A connection that dies while idle is noticed by the next query; without a listener it would end the process.
+    client.on('error', () => {
+      if (current === client) current = null
+    })
+    try {
       await client.connect()
       await client.query(
         // The generic plan: millrace_advance would otherwise be planned anew for small calls, 0.20 ms instead of 0.08.
         `SET synchronous_commit = on; SET plan_cache_mode = force_generic_plan;
          SET transaction_timeout = ${transactionTimeoutMs}; SET lock_timeout = ${lockTimeoutMs}`,
       )
-      current = client
-      return client
+    } catch (error) {
+      destroy(client)
+      throw error
+    }
+    current = client
+    return client
+  }
+
+  return {
+    async client(): Promise<pg.Client> {
+      if (current !== null) return current
+      // Lanes share the control session: who comes while it is being opened must not open another.
+      opening ??= open().finally(() => {
+        opening = null
+      })
+      return opening
     },
     /** Ends the connection at once, also in the middle of a query, which then fails. */
     async discard(): Promise<void> {
-      const client = current as (pg.Client & { connection: { stream: { destroy(): void } } }) | null
+      const client = current
       current = null
-      client?.connection.stream.destroy()
+      if (client !== null) destroy(client)
     },
     async close(): Promise<void> {
       const client = current
@@ -252,4 +286,9 @@ function session({ connection, target, transactionTimeoutMs, lockTimeoutMs }: Po
       await client?.end()
     },
   }
+}
+
+function destroy(client: pg.Client): void {
+  const { connection } = client as pg.Client & { connection: { stream: { destroy(): void } } }
+  connection.stream.destroy()
 }

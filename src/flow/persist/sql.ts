@@ -92,3 +92,8 @@ export function count({ consumer, topic }: Target, slices: readonly Slice[], dup
 export function coordinates({ table }: Target): string {
   return `SELECT id::text, kafka_topic, kafka_partition, kafka_offset::text FROM ${pg.escapeIdentifier(table)} WHERE id = ANY ($1::uuid[])`
 }
+
+/** Ends this user's sessions of a name in this database whose transactions should have ended long ago. */
+export const endOverdue = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE datname = current_database() AND usename = current_user AND starts_with(application_name, $1)
+    AND xact_start < clock_timestamp() - $2 * interval '1 millisecond'`
