@@ -27,7 +27,7 @@ export interface Size {
 const widthMax = 132
 const replicasShownMin = 2
 const newsMs = 15_000
-const hint = 'Ctrl-C ends the run: the fleet catches up, drains, and everything is verified'
+const hint = 'Ctrl-C ends the run: the fleet catches up, drains, and all is verified'
 
 export function renderFrame(picture: Picture, size: Size, style: Style): string[] {
   const width = Math.max(40, Math.min(size.columns, widthMax))
@@ -125,7 +125,7 @@ function rooms({ load, rooms: all, bottleneck }: Picture, width: number, style: 
     return `${paint(bar(working, barWidth, style), heat(working))} ${paint(fit(`${Math.round(working * 100)} %`, 5, 'right'), 'dim')} `
   }
   return [
-    name('produce', false, bottleneck === 'source') +
+    name('produce', false, false) +
       all.map(({ room }, index) => name(room, index === all.length - 1, room === bottleneck)).join(''),
     fit(`${brief(load.perSecond)}/s`, cell) + all.map(({ perSecond }) => fit(`${brief(perSecond)}/s`, cell)).join(''),
     paint(fit(late, cell), load.waiting > 0 ? 'red' : 'dim') + all.map(({ working }) => busy(working)).join(''),
@@ -148,7 +148,7 @@ function bottleneckLine(
 ): string {
   const mark = style.unicode ? '▲' : '^'
   if (bottleneck === null) return ''
-  if (bottleneck === 'source') return paint('no room is short of time: the stream brings no more', 'dim')
+  if (bottleneck === 'source') return paint('every room has time to spare', 'dim')
   return ' '.repeat(cell * (index + 1)) + paint(`${mark} bottleneck`, 'red')
 }
 

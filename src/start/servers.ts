@@ -64,7 +64,7 @@ export async function openServers(options: ServersOptions): Promise<Servers> {
   return {
     settings,
     env,
-    addresses: addressesOf(settings),
+    addresses: addressesOf(settings, isGiven),
     empty,
     foreign,
     stop: async () => {
@@ -76,17 +76,15 @@ export async function openServers(options: ServersOptions): Promise<Servers> {
 /** Left running by `millrace stack up`: somebody's, and not to be emptied unasked. */
 function isUp(root: string, name: string): boolean {
   const state = readState(stackFolder(root, name))
-  return state?.owner === null && Object.values(state.servers).some((server: State) => isAlive(server))
+  return state?.owner === null && Object.values(state.servers).some((server) => isAlive(server))
 }
-type State = Parameters<typeof isAlive>[0]
 
-function addressesOf(settings: Settings): [string, string][] {
-  const redis = settings.redisUrls.length === 0 ? 'off' : settings.redisUrls.map((url) => hidePassword(url)).join(',')
+/** To be copied into psql and redis-cli: the local servers' whole, somebody's own without the password. */
+function addressesOf(settings: Settings, isGiven: Readonly<Record<ServerName, boolean>>): [string, string][] {
+  const redis = settings.redisUrls.map((url) => (isGiven.redis ? hidePassword(url) : url)).join(',')
   return [
     ['kafka', settings.kafkaBrokers.join(',')],
-    ['redis', redis],
-    ['postgres', hidePassword(settings.postgresUrl)],
+    ['redis', redis === '' ? 'off' : redis],
+    ['postgres', isGiven.postgres ? hidePassword(settings.postgresUrl) : settings.postgresUrl],
   ]
 }
-
-export type { ServerName }

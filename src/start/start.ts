@@ -184,13 +184,14 @@ async function run(
   await orFailure(caughtUp(watch, last, now, kill))
   const catchUpMs = now() - loadEndedMs
   watch.phase = 'draining'
-  await watch.look()
-  view.show(watch.picture())
   watching.abort()
   await watched
+  await watch.look()
+  // As it stood while everybody was still there: what stays in the scrollback.
+  const lastPicture = watch.picture()
+  view.show(lastPicture)
   const endings = await stopReplicas()
-  watch.phase = 'ended'
-  view.show(watch.picture())
+  view.show({ ...lastPicture, phase: 'ended' })
   view.close()
 
   // The proof.
@@ -279,7 +280,7 @@ async function caughtUp(watch: Watch, ends: TopicEnds, now: () => number, signal
     for (const [partition, { low, high }] of ends)
       missing += Math.max(0, high - Math.max(low, settled.get(partition) ?? low))
     if (missing === 0) return
-    watch.phase = `catching up, ${missing.toLocaleString('en')} to go`
+    watch.phase = `catching up, ${missing.toLocaleString('en')} to settle`
     if (missing < best) {
       best = missing
       movedMs = now()

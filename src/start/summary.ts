@@ -109,22 +109,25 @@ export function summaryOf(facts: RunFacts): Summary {
 
 export function renderSummary(summary: Summary, facts: RunFacts): string {
   const { publishes, stats, peaks } = facts
-  const quantile = (values: readonly (number | null)[]) =>
-    values.map((ms) => milliseconds(ms ?? Number.NaN)).join(' / ')
+  const figures = (name: string, values: readonly (number | null)[]) =>
+    `${name.padEnd(22)}${values.map((ms) => milliseconds(ms ?? Number.NaN).padStart(9)).join('')}`
+  const restarts = summary.restarts > 0 ? `, ${summary.restarts} restarts` : ''
   const lines = [
-    `${count(stats.produced)} records in ${summary.seconds.toFixed(1)} s: ${count(summary.ratePerSecond)}/s from ${summary.replicas} replicas, caught up after ${summary.catchUpSeconds.toFixed(1)} s; seed ${summary.seed}`,
-    `produced to stored     p50 / p95 / p99  ${quantile([summary.p50Ms, summary.p95Ms, summary.p99Ms])}  (${count(summary.measured)} events, without the first ${summary.warmupSeconds} s)`,
-  ]
-  if (publishes) {
-    lines.push(
-      `produced to published  p50 / p95 / p99  ${quantile([summary.publishedP50Ms, summary.publishedP95Ms, summary.publishedP99Ms])}`,
-    )
-  }
-  lines.push(
-    `highest resident memory  ${[...peaks].map(([name, peak]) => `${name} ${bytes(peak)}`).join(', ')}${summary.restarts > 0 ? `; ${summary.restarts} restarts` : ''}`,
+    `${count(stats.produced)} records in ${summary.seconds.toFixed(1)} s, ${count(summary.ratePerSecond)}/s, seed ${summary.seed}`,
+    `${summary.replicas} replicas, caught up after ${summary.catchUpSeconds.toFixed(1)} s${restarts}`,
+    `highest memory: ${[...peaks].map(([name, peak]) => `${name} ${bytes(peak)}`).join(', ')}`,
+    '',
+    `${''.padEnd(22)}${['p50', 'p95', 'p99'].map((name) => name.padStart(9)).join('')}`,
+    figures('produced to stored', [summary.p50Ms, summary.p95Ms, summary.p99Ms]),
+    ...(publishes
+      ? [figures('produced to published', [summary.publishedP50Ms, summary.publishedP95Ms, summary.publishedP99Ms])]
+      : []),
+    `of ${count(summary.measured)} events, without the first ${summary.warmupSeconds} s`,
     '',
     renderVerify(facts.verified, publishes).trimEnd(),
-    ...summary.problems.slice(0, summary.problems.length - facts.verified.problems.length).map((text) => `  ${text}`),
-  )
+    ...summary.problems
+      .slice(0, summary.problems.length - facts.verified.problems.length)
+      .map((text) => `but: ${text}`),
+  ]
   return `\n${lines.join('\n')}\n`
 }

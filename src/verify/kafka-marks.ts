@@ -18,7 +18,7 @@ export interface KafkaMarks {
 
 export async function kafkaMarks(kafka: Kafka, group: string, topic: string): Promise<KafkaMarks> {
   return withAdmin(kafka, async (admin) => {
-    const [found] = await admin.fetchOffsets({ groupId: group, topics: [topic] })
+    const [found] = await patiently(() => admin.fetchOffsets({ groupId: group, topics: [topic] }))
     const offsets = (found?.partitions ?? []).map(({ partition, offset }) => [partition, Number(offset)] as const)
     return {
       // -1: nothing was committed.
@@ -43,12 +43,19 @@ async function withAdmin<T>(kafka: Kafka, ask: (admin: Admin) => Promise<T>): Pr
   }
 }
 
-/** A topic made a moment ago has leaders that do not know of it yet, and the client does not ask them again. */
 async function endsOf(admin: Admin, topic: string): Promise<TopicEnds> {
+  const offsets = await patiently(() => admin.fetchTopicOffsets(topic))
+  return new Map(offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]))
+}
+
+/**
+ * A topic made a moment ago has leaders that do not know of it yet, and a broker started a moment ago is still loading its groups. The client's admin
+ * hands both on as errors.
+ */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const offsets = await admin.fetchTopicOffsets(topic)
-      return new Map(offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]))
+      return await ask()
     } catch (error) {
       if ((error as { retriable?: boolean }).retriable !== true || attempt === attemptsMax) throw error
       await sleep(100 * attempt)

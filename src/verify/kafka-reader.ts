@@ -49,7 +49,7 @@ interface Batch {
   lastOffset(): string
 }
 
-const fetchBytes = 4 * 1024 * 1024
+const fetchBytes = 2 * 1024 * 1024
 const fetchWaitMs = 500
 const attemptsMax = 6
 const readCommitted = 1
