@@ -64,17 +64,19 @@ export function decodeBatch(
     let rejectCount = 0
     let skips = 0
     for (const run of runs) {
-      /** The first offset of the run not yet judged. */
-      let nextInRun = Math.max(run.baseOffset, firstOffset)
+      /** The first offset of the run not yet judged: where a run turns out to be unreadable, what was read before stands. */
+      let nextInRun = run.baseOffset
       try {
         const bytes = unpackRun(run.codec, buffer.subarray(run.start, run.end))
         record.open(bytes, run)
         for (let left = run.count; left > 0; left--) {
           record.next()
+          if (record.offset < nextInRun || record.offset > run.lastOffset) {
+            throw new RecordFormatError('its offsets do not ascend')
+          }
+          nextInRun = record.offset
           // A broker hands out whole batches, and a mark may lie within one.
           if (record.offset < firstOffset || record.offset >= nextOffset) continue
-          nextInRun = record.offset
-          records++
           let verdict =
             record.valueEnd - record.valueStart > limits.valueBytesMax
               ? reject('too_large', `It has ${record.valueEnd - record.valueStart} bytes.`)
@@ -84,11 +86,15 @@ export function decodeBatch(
           if (verdict === null && !again && !(eventMs >= oldestMs && eventMs <= newestMs)) {
             verdict = reject('time_out_of_window', `It is ${describeTime(eventMs)}.`)
           }
+          // Headers may turn out unreadable yet; the row they belong to is begun only when they have been read.
+          const headers = verdict?.kind === 'reject' ? headersOf(record) : null
+          nextInRun++
+          records++
           if (verdict !== null) {
             if (verdict.kind === 'skip') skips++
             else {
               rejectCount++
-              rejected(partition, verdict, (copy) => writeRejected(copy, record))
+              rejected(partition, verdict, (copy) => writeRejected(copy, record, headers as Buffer))
             }
             continue
           }
@@ -116,7 +122,8 @@ export function decodeBatch(
               currentDay = day
               current = copies.get(day) ?? null
               if (current === null) {
-                current = new CopyWriter(packed.bytes + packed.records * 120)
+                // One day is the rule; of several, each takes what it needs.
+                current = new CopyWriter(copies.size === 0 ? packed.bytes + packed.records * 120 : 0)
                 copies.set(day, current)
               }
             }
@@ -127,7 +134,7 @@ export function decodeBatch(
       } catch (error) {
         if (!(error instanceof CodecError) && !(error instanceof RecordFormatError)) throw error
         // The rest of the run is lost to us but not to anybody else: each offset is a reject, the first one holds the batch's bytes.
-        const from = nextInRun
+        const from = Math.max(nextInRun, firstOffset)
         const to = Math.min(run.lastOffset + 1, nextOffset)
         const packedBytes = buffer.subarray(run.start, run.end)
         for (let at = from; at < to; at++) {
@@ -213,8 +220,13 @@ function writeRow(
   copy.bytes(topic, 0, topic.length)
   copy.int32(partition)
   copy.int64(record.offset)
-  copy.timestamp(record.timestampMs * 1000)
+  copy.timestamp(storable(record.timestampMs) * 1000)
 }
+
+/** A producer may write any 64 bits as a record's time; a time beyond PostgreSQL's would abort the whole COPY. */
+const storable = (timestampMs: number) => Math.min(Math.max(timestampMs, year1Ms), year9999Ms)
+const year1Ms = -62_135_596_800_000
+const year9999Ms = 253_402_300_799_999
 
 function writeText(copy: CopyWriter, event: EventView, column: number): void {
   const own = event.own[column]
@@ -244,25 +256,30 @@ function writeReject(
   copy.text(decoder)
 }
 
-/** The raw record as it came, so that nothing about it is lost: headers as [name, base64 or null] pairs in their order. */
-function writeRejected(copy: CopyWriter, record: RecordView): void {
-  const { bytes } = record
+/** As [name, base64 or null] pairs in the order of the record. */
+function headersOf(record: RecordView): Buffer {
   const pairs = record
     .headers()
     .map(({ name, start, end }) => [
       name.replaceAll('\0', '\ufffd').toWellFormed(),
-      start < 0 ? null : bytes.toString('base64', start, end),
+      start < 0 ? null : record.bytes.toString('base64', start, end),
     ])
+  return Buffer.from(JSON.stringify(pairs))
+}
+
+/** The raw record as it came, so that nothing about it is lost. */
+function writeRejected(copy: CopyWriter, record: RecordView, headers: Buffer): void {
+  const { bytes } = record
   copy.int64(record.offset)
-  copy.timestamp(record.timestampMs * 1000)
+  copy.timestamp(storable(record.timestampMs) * 1000)
   copy.blob(record.keyStart < 0 ? null : bytes.subarray(record.keyStart, record.keyEnd))
   copy.blob(record.valueStart < 0 ? null : bytes.subarray(record.valueStart, record.valueEnd))
-  copy.json(Buffer.from(JSON.stringify(pairs)))
+  copy.json(headers)
 }
 
 function writeUnread(copy: CopyWriter, offset: number, timestampMs: number, bytes: Buffer | null): void {
   copy.int64(offset)
-  copy.timestamp(timestampMs * 1000)
+  copy.timestamp(storable(timestampMs) * 1000)
   copy.null()
   copy.blob(bytes)
   copy.json(Buffer.from('[]'))
