@@ -40,6 +40,8 @@ export async function installFolder(
         writeFileSync(join(building, 'complete'), '')
         renameSync(building, folder)
       } catch (error) {
+        // A child that was ended because we are to stop has not failed.
+        signal?.throwIfAborted()
         throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? diskFull(install.cache) : error
       }
     },

@@ -42,6 +42,9 @@ const settings: Record<string, string> = {
   'log.segment.delete.delay.ms': '1000',
 }
 
+/** For tests, which kill brokers and wait for them. */
+const quickSettings = { 'broker.session.timeout.ms': '2000', 'broker.heartbeat.interval.ms': '500' }
+
 type KafkaPorts = { kafka: number; controller: number }
 
 export function brokerProperties(data: string, ports: KafkaPorts, overrides: Record<string, string>): string {
@@ -107,7 +110,7 @@ export function launchKafka(
       const flags = jvmFlags(parts, quick ? ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1'] : undefined)
       const quoted = flags.map((flag) => `"${flag.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"\n`)
       writeFileSync(join(folder, 'kafka.jvm'), quoted.join(''))
-      writeFileSync(properties, brokerProperties(data, ports, overrides))
+      writeFileSync(properties, brokerProperties(data, ports, { ...(quick ? quickSettings : {}), ...overrides }))
     },
     ready: (signal) => kafkaReady(ports.kafka, signal),
   }
