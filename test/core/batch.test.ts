@@ -3,14 +3,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { type Chunk, packChunks } from '../../src/core/batch.ts'
 import { FatalError } from '../../src/core/errors.ts'
-import { type RawRecord, RecordView } from '../../src/core/record.ts'
-
-const record = (partition: number, offset: number): RawRecord => ({
-  offset: String(offset),
-  timestamp: String(1000 + offset),
-  key: null,
-  value: Buffer.from(`${partition}/${offset}`),
-})
+import { RecordView, runOf } from '../../src/core/record.ts'
+import { chunkOf, record } from '../flow/batches.ts'
 
 interface Piece {
   /** Offsets that exist, as gaps before each. */
@@ -38,13 +32,13 @@ function chunksOf(partition: number, start: number, pieces: readonly Piece[]): C
   let next = start
   return pieces.map(({ gaps, tail }) => {
     const firstOffset = next
-    const records = gaps.map((gap) => {
-      const one = record(partition, next + gap)
+    const runs = gaps.map((gap) => {
+      const one = record(next + gap, `${partition}/${next + gap}`)
       next += gap + 1
-      return one
+      return runOf([one])
     })
     next += tail
-    return { partition, firstOffset, nextOffset: next, records, bytes: 10, highWatermark: next, again: false }
+    return { ...chunkOf({ partition, runs, firstOffset, nextOffset: next }), bytes: 10 }
   })
 }
 
@@ -68,22 +62,29 @@ test('a slice per partition, in the order of partitions, covering exactly what i
         [...new Set(given.map(({ partition }) => partition))].sort((a, b) => a - b),
       )
       assert.equal(packed.bytes, given.length * 10)
-      const view = new RecordView(Buffer.from(packed.buffer))
-      let records = 0
+      const view = new RecordView()
       for (const slice of packed.slices) {
         const own = given.filter(({ partition }) => partition === slice.partition)
         assert.equal(slice.firstOffset, own[0]?.firstOffset)
         assert.equal(slice.nextOffset, own.at(-1)?.nextOffset)
-        const expected = own.flatMap(({ records }) => records)
-        assert.equal(slice.records, expected.length)
-        for (const one of expected) {
-          view.next(slice.firstOffset)
-          records++
-          assert.equal(String(view.offset), one.offset)
-          assert.equal(view.bytes.toString('utf8', view.valueStart, view.valueEnd), `${slice.partition}/${one.offset}`)
-        }
+        const expected = own.flatMap(({ runs }) => runs.map(({ baseOffset }) => baseOffset))
+        assert.deepEqual(
+          slice.runs.map((run) => {
+            view.open(Buffer.from(packed.buffer, run.start, run.end - run.start), run)
+            view.next()
+            assert.equal(
+              view.bytes.toString('utf8', view.valueStart, view.valueEnd),
+              `${slice.partition}/${view.offset}`,
+            )
+            return view.offset
+          }),
+          expected,
+        )
       }
-      assert.equal(packed.records, records)
+      assert.equal(
+        packed.records,
+        given.reduce((sum, { records }) => sum + records, 0),
+      )
     }),
     { numRuns: 300 },
   )
