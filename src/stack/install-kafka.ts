@@ -90,9 +90,9 @@ async function fetchJars(install: Install, version: string, pom: string, buildin
   const ran = await run('mvn', ['-B', '-C', '-f', pom, plugin, `-DoutputDirectory=${building}`], {
     signal,
     onLine: (line) => {
-      if (!/Downloaded from .*\.jar/.test(line)) return
+      if (!/Downloaded from .*\.jar|Copying .*\.jar/.test(line)) return
       fetched += 1
-      onProgress({ part, text: `Maven fetches Kafka ${version}: ${fetched} jars`, done: false })
+      onProgress({ part, text: `Maven fetches Kafka ${version}: ${fetched} files`, done: false })
     },
   })
   if (ran.code !== 0)
