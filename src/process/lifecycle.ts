@@ -32,6 +32,7 @@ import { Assignment } from './assignment.ts'
 import { kafkaConfig } from './connect-kafka.ts'
 import { connectPostgres, postgresConfig } from './connect-postgres.ts'
 import { connectRedis } from './connect-redis.ts'
+import { forgottenBy } from './forgotten.ts'
 import { createHealth, type Phase } from './health.ts'
 import type { LoadedConsumer } from './load-consumer.ts'
 import { lagOf, observeLane, observeProcess } from './observe.ts'
@@ -55,6 +56,8 @@ const hourMs = 3_600_000
 const valueBytesMax = 16 * 1024 * 1024
 /** kafkajs restarts inside itself so many times in a row before the process would rather start anew. */
 const clientRestartsMax = 10
+/** So often the streams are compared with what was published to them, besides after every new connection. */
+const streamsComparedMs = 60_000
 /** A room that has been retrying for so long makes its server "down" for health. */
 const downAfterAttempts = 3
 
@@ -132,11 +135,19 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   })
   stack.defer(() => settler.stop())
 
+  // A Redis that was away may have come back with less.
+  let streamsInDoubt = false
+  let streamsComparedAtMs = clock.nowMs()
+  redis?.on('ready', () => {
+    streamsInDoubt = true
+  })
+
   // Lanes, the gate, and what they tell.
   const down = new Map<string, number>()
   const backoff = { minMs: settings.retryBackoffMinMs, maxMs: settings.retryBackoffMaxMs, random: clock.random }
   const retrying = (room: Room, error: TransientError, attempt: number, delayMs: number) => {
     metrics.counter('retries_total', { room, code: error.code }).add()
+    if (room === 'publish') streamsInDoubt = true
     const server = error.code.split('_')[0]?.toLowerCase() ?? 'unknown'
     if (attempt + 1 >= downAfterAttempts) down.set(server, clock.nowMs() + delayMs + settings.redisTimeoutMs)
     const level = attempt === 0 || (attempt & (attempt + 1)) === 0 ? 'warn' : 'debug'
@@ -197,6 +208,8 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   const sizes = { last: 0 }
   const observers = lanes.map(() => observeLane(metrics, clock, sizes, retrying))
 
+  /** Aborted with a LostError: the lane has to start over, though none of its rooms has noticed. */
+  const relapses = lanes.map(() => new AbortController())
   async function serve(lane: Lane, index: number): Promise<void> {
     const persistLane = persist.lane(index)
     const rooms: Rooms = { decode, persist: persistLane, publish, settle: settler }
@@ -204,9 +217,11 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     try {
       for (;;) {
         try {
-          return await flow(lane, rooms, backoff, observer, stop.signal)
+          const relapse = (relapses[index] as AbortController).signal
+          return await flow(lane, rooms, backoff, observer, AbortSignal.any([stop.signal, relapse]))
         } catch (error) {
           if (!(error instanceof LostError) || stop.signal.aborted) throw error
+          relapses[index] = new AbortController()
           if (error.code === 'FENCED') metrics.counter('fenced_total').add()
           metrics.counter('lost_total', { code: error.code }).add()
           logger.warn({ lane: index, code: error.code, reason: error.message }, 'lost: starting the lane over')
@@ -295,11 +310,27 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   )
   options.onServing?.(admin.url)
 
+  async function compareStreams(): Promise<void> {
+    if (phase !== 'running' || (!streamsInDoubt && clock.nowMs() - streamsComparedAtMs < streamsComparedMs)) return
+    streamsInDoubt = false
+    streamsComparedAtMs = clock.nowMs()
+    try {
+      for (const [index, lane] of lanes.entries()) {
+        const lost = await forgottenBy(publish, lane)
+        if (lost !== null) relapses[index]?.abort(lost)
+      }
+    } catch (error) {
+      streamsInDoubt = true
+      logger.debug({ err: error }, 'could not compare the streams')
+    }
+  }
+
   /** Once a second: is there progress? Once an hour: are the next days' partitions there? */
   async function watch(): Promise<void> {
     let preparedDay = dayOf(clock.nowMs())
     for await (const _ of every(1000, undefined, { signal: stop.signal, ref: false })) {
       observeHealth()
+      void compareStreams()
       const { ok, reasons } = health.live()
       if (!ok) {
         throw new FatalError(
