@@ -41,6 +41,7 @@ const { values: flags } = parseArgs({
     replicas: { type: 'string', default: '2' },
     only: { type: 'string' },
     profile: { type: 'boolean', default: false },
+    set: { type: 'string', multiple: true, default: [] },
     help: { type: 'boolean', default: false },
   },
 })
@@ -52,6 +53,7 @@ if (flags.help) {
   --rate N       events per second of the steady run (6667)
   --replicas N   replicas of the steady run (2)
   --only NAMES   of raw,store,both,steady: only these, comma-separated
+  --set NAME=V   a setting of the replicas, say MILLRACE_LANES=4; may be repeated
   --profile      write CPU profiles of the drains into .local/stacks/bench/logs
 `)
   process.exit(0)
@@ -108,6 +110,7 @@ const env = (streams: boolean): Record<string, string> => ({
   MILLRACE_REDIS: streams ? stack.redis : 'off',
   MILLRACE_GROUP: `bench-${++group}`,
   MILLRACE_LOG_LEVEL: 'warn',
+  ...Object.fromEntries(flags.set.map((pair) => pair.split('=', 2) as [string, string])),
 })
 
 const profiling = flags.profile ? ['--cpu-prof', `--cpu-prof-dir=${logs}`] : []

@@ -69,6 +69,11 @@ export const rows = {
     500,
     'How long a broker may hold a fetch that finds nothing; a record ends the wait at once.',
   ),
+  fetchPaceMs: row(
+    k.whole(0, 1000),
+    5,
+    'At most one fetch in so many milliseconds: fuller batches from a steady stream. The first record after a silence is not delayed.',
+  ),
   sessionTimeoutMs: row(
     k.whole(1000, 1_800_000),
     30_000,

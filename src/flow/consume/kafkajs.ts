@@ -25,6 +25,7 @@ export interface KafkajsOptions {
   readonly fetchBytesMax: number
   readonly fetchPartitionBytesMax: number
   readonly fetchWaitMs: number
+  readonly fetchPaceMs: number
   /** kafkajs restarts itself after a retriable crash; so many in a row and we would rather start anew. */
   readonly restartsMax: number
 }
@@ -32,6 +33,7 @@ export interface KafkajsOptions {
 export function openKafkajs(options: KafkajsOptions): Consume {
   const { kafka, topic, group } = options
   let restarts = 0
+  let fetchStartedAt = 0
   const byRun = installFetch()
   const runsOf = (messages: readonly KafkaMessage[]): RecordRun[] => {
     if (byRun) return (messages as readonly unknown[] as readonly RunMessage[]).map(({ run }) => run)
@@ -78,6 +80,9 @@ export function openKafkajs(options: KafkajsOptions): Consume {
       resolveOffset(last === undefined ? lastOffset : last.offset)
       restarts = 0
     }
+    // kafkajs fetches again when all handlers have returned.
+    const earlyMs = options.fetchPaceMs - (performance.now() - fetchStartedAt)
+    if (earlyMs >= 1) await sleep(earlyMs)
   }
 
   return {
@@ -102,6 +107,9 @@ export function openKafkajs(options: KafkajsOptions): Consume {
       consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
         if (payload.batchSize > 0 || payload.firstOffset === null) return
         handlers.skipped(payload.partition, Number(payload.firstOffset), Number(payload.lastOffset) + 1)
+      })
+      consumer.on(consumer.events.FETCH_START, () => {
+        fetchStartedAt = performance.now()
       })
       consumer.on(consumer.events.FETCH, () => handlers.heard())
       consumer.on(consumer.events.HEARTBEAT, () => handlers.heard())
