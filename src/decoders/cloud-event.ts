@@ -62,6 +62,7 @@ function structured(record: RecordView, event: EventView): Verdict {
     const keyStart = members.keyStart[i] as number
     const keyEnd = members.keyEnd[i] as number
     if (members.keyEscaped[i] === 1) return reject('attribute_name', 'It is written with escapes.')
+    if (keyStart === keyEnd) return reject('attribute_name', 'It is empty.')
     for (let at = keyStart; at < keyEnd; at++) {
       const byte = bytes[at] as number
       if (!((byte >= 0x61 && byte <= 0x7a) || (byte >= 0x30 && byte <= 0x39))) {
@@ -103,6 +104,9 @@ function structured(record: RecordView, event: EventView): Verdict {
       version = true
     } else {
       if (kind > 5) return reject('attribute_type', `${nameAt(record, i)} is an object or an array.`)
+      if (kind !== STRING && kind !== STRING_ESCAPED && isText(bytes, keyStart, keyEnd)) {
+        return reject('attribute_type', `${nameAt(record, i)} is not a string.`)
+      }
       others[otherCount++] = i
     }
   }
@@ -121,6 +125,11 @@ function columnAt(bytes: Uint8Array, start: number, end: number): number {
     if (equals(bytes, start, end, columns[i] as string)) return columnOf[i] as number
   }
   return -1
+}
+
+/** Attributes of the specification's own that have no column. */
+function isText(bytes: Uint8Array, start: number, end: number): boolean {
+  return equals(bytes, start, end, 'datacontenttype') || equals(bytes, start, end, 'dataschema')
 }
 
 function required(event: EventView): Reject | null {
@@ -183,11 +192,18 @@ function binary(record: RecordView, event: EventView): Verdict {
     const lower = name.toLowerCase()
     const attribute = lower.startsWith('ce_') ? lower.slice(3) : lower === 'content-type' ? 'datacontenttype' : null
     if (attribute === null || start < 0) continue
-    if (!attributeName.test(attribute)) return reject('attribute_name', `Header '${name}'.`)
-    if (attributes.has(attribute)) return reject('duplicate_attribute', `Header '${name}'.`)
+    // `data` is the value's: as a header it would be in the envelope twice.
+    if (!attributeName.test(attribute) || attribute === 'data')
+      return reject('attribute_name', `Header '${name.slice(0, 60)}'.`)
     const value = bytes.subarray(start, end)
-    if (!isUtf8(value)) return reject('bad_utf8', `Header '${name}'.`)
-    if (value.includes(0)) return reject('nul_character', `Header '${name}'.`)
+    const before = attributes.get(attribute)
+    if (before !== undefined) {
+      // The official SDK for JavaScript sends the content type under both of its names.
+      if (attribute === 'datacontenttype' && before === value.toString('utf8')) continue
+      return reject('duplicate_attribute', `Header '${name.slice(0, 60)}'.`)
+    }
+    if (!isUtf8(value)) return reject('bad_utf8', `Header '${name.slice(0, 60)}'.`)
+    if (value.includes(0)) return reject('nul_character', `Header '${name.slice(0, 60)}'.`)
     attributes.set(attribute, value.toString('utf8'))
     const column = columns.indexOf(attribute)
     if (column >= 0) event.place(columnOf[column] as number, start, end)
