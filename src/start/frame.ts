@@ -8,6 +8,7 @@ import {
   brief,
   bytes,
   chart,
+  clip,
   clock,
   count,
   fit,
@@ -25,12 +26,13 @@ export interface Size {
 }
 
 const widthMax = 132
+/** Narrower terminals wrap. */
+const widthMin = 40
 const replicasShownMin = 2
 const newsMs = 15_000
-const hint = 'Ctrl-C ends the run: the fleet catches up, drains, and all is verified'
 
 export function renderFrame(picture: Picture, size: Size, style: Style): string[] {
-  const width = Math.max(40, Math.min(size.columns, widthMax))
+  const width = Math.max(widthMin, Math.min(size.columns, widthMax))
   const paint = painter(style)
   const head = [...header(picture, width, style, paint), ...addresses(picture, width, paint)]
   const body = rooms(picture, width, style, paint)
@@ -47,8 +49,8 @@ export function renderFrame(picture: Picture, size: Size, style: Style): string[
   spare -= gap.length
   const recent = Math.min(picture.events.length, 1 + Math.min(spare, spare > 8 ? 5 : 1))
   spare -= Math.max(0, recent - 1)
-  const rateHeight = 1 + Math.min(5, Math.ceil(spare / 2))
-  const p99Height = Math.min(4, Math.max(0, spare - (rateHeight - 1)))
+  const rateHeight = 1 + Math.min(8, Math.ceil(spare / 2))
+  const p99Height = Math.min(6, Math.max(0, spare - (rateHeight - 1)))
 
   const lines = [
     ...head,
@@ -65,11 +67,11 @@ export function renderFrame(picture: Picture, size: Size, style: Style): string[
     ...totals,
     ...footer(picture, recent, width, paint),
   ]
-  return lines.slice(0, size.rows).map((line) => line.trimEnd())
+  return lines.slice(0, size.rows).map((line) => clip(line.trimEnd(), width))
 }
 
 /** The last events; with room for one only, what to press once the last one is old news. */
-function footer({ events, elapsedMs }: Picture, recent: number, width: number, paint: Paint): string[] {
+function footer({ events, elapsedMs, hint }: Picture, recent: number, width: number, paint: Paint): string[] {
   const shown = events.slice(events.length - recent)
   const isNews = elapsedMs - (shown.at(-1)?.elapsedMs ?? Number.NEGATIVE_INFINITY) < newsMs
   if (shown.length === 0 || (shown.length === 1 && !isNews)) return [paint(fit(hint, width), 'dim')]
@@ -114,15 +116,18 @@ function addresses({ addresses: all }: Picture, width: number, paint: Paint): st
 function rooms({ load, rooms: all, bottleneck }: Picture, width: number, style: Style, paint: Paint): string[] {
   const cell = Math.floor(width / 6)
   const [line, tip] = style.unicode ? ['─', '▸'] : ['-', '>']
-  const arrow = (used: number, isLast: boolean) =>
-    isLast ? ' '.repeat(cell - used) : ` ${paint(line.repeat(Math.max(1, cell - used - 3)) + tip, 'dim')} `
-  const name = (text: string, isLast: boolean, isNarrow: boolean) =>
-    paint(text, 'bold', ...(isNarrow ? (['red'] as const) : [])) + arrow(text.length, isLast)
+  const name = (text: string, isLast: boolean, isNarrow: boolean) => {
+    const shown = text.slice(0, cell - 1)
+    const rest = cell - shown.length
+    const arrow = isLast || rest < 4 ? ' '.repeat(rest) : ` ${paint(line.repeat(rest - 3) + tip, 'dim')} `
+    return paint(shown, 'bold', ...(isNarrow ? (['red'] as const) : [])) + arrow
+  }
   const late = load.waiting > 0 ? `${brief(load.waiting)} wait` : `late ${milliseconds(load.lateMsP99)}`
   const busy = (working: number | null) => {
     if (working === null) return ' '.repeat(cell)
-    const barWidth = cell - 7
-    return `${paint(bar(working, barWidth, style), heat(working))} ${paint(fit(`${Math.round(working * 100)} %`, 5, 'right'), 'dim')} `
+    const percent = fit(`${Math.round(working * 100)} %`, Math.min(5, cell - 1), 'right')
+    const barWidth = cell - percent.length - 2
+    return `${barWidth > 0 ? `${paint(bar(working, barWidth, style), heat(working))} ` : ''}${paint(percent, 'dim')} `
   }
   return [
     name('produce', false, false) +
@@ -251,7 +256,7 @@ function replicaLine(replica: ReplicaPicture, width: number, paint: Paint): stri
 }
 
 function totalLines(
-  { load, totals, restarts, rejectsByCode, publishes }: Picture,
+  { load, totals, restarts, unassigned, rejectsByCode, publishes }: Picture,
   width: number,
   paint: Paint,
 ): string[] {
@@ -268,6 +273,7 @@ function totalLines(
     ['fenced', totals.fenced, true],
     ['retries', totals.retries, true],
     ['not sent', load.failed, true],
+    ...(unassigned > 0 ? [['unassigned partitions', unassigned, true] as [string, number, boolean]] : []),
   ]
   const line = (all: readonly [string, number, boolean][]) =>
     all

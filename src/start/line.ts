@@ -22,6 +22,7 @@ export function renderLine(picture: Picture): string {
     `rejects ${count(totals.rejects)}`,
     ...(bottleneck !== null && working !== null ? [`bottleneck ${bottleneck} ${Math.round(working * 100)} %`] : []),
     ...(load.failed > 0 ? [`${count(load.failed)} not sent`] : []),
+    ...(picture.unassigned > 0 ? [`unassigned ${picture.unassigned}`] : []),
     ...(picture.restarts > 0 ? [`restarts ${picture.restarts}`] : []),
     ...(totals.fenced > 0 ? [`fenced ${totals.fenced}`] : []),
   ]

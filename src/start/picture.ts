@@ -26,6 +26,8 @@ export interface RoomPicture {
 export interface Picture {
   readonly consumer: string
   readonly phase: string
+  /** What to press, or where to look. */
+  readonly hint: string
   readonly elapsedMs: number
   /** null: until somebody stops it. */
   readonly forMs: number | null
@@ -64,6 +66,8 @@ export interface Picture {
     readonly rebalances: number
   }
   readonly restarts: number
+  /** Partitions that no replica carries at the moment: their lag is in nobody's figures. */
+  readonly unassigned: number
   readonly rejectsByCode: Readonly<Record<string, number>>
   readonly replicas: readonly ReplicaPicture[]
   /** What happened, oldest first. */

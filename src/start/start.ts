@@ -9,7 +9,7 @@
  * with its owner).
  */
 import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs from 'kafkajs'
 import { FatalError } from '../core/errors.ts'
@@ -143,7 +143,15 @@ async function run(
   const stopReplicas = () => Promise.all(replicas.map((replica) => replica.stop(stopMs)))
   stack.defer(async () => void (await stopReplicas()))
   for (const replica of replicas) replica.failed.catch(failure.reject)
-  watch = openWatch({ ...options, addresses: servers.addresses, consumer: consumerName, publishes, replicas, now })
+  watch = openWatch({
+    ...options,
+    partitions,
+    addresses: servers.addresses,
+    consumer: consumerName,
+    publishes,
+    replicas,
+    now,
+  })
   await orFailure(assigned(watch, partitions, now, signal))
   tell(`${replicas.length} replicas serve ${partitions} partitions`)
 
@@ -191,7 +199,7 @@ async function run(
   const lastPicture = watch.picture()
   view.show(lastPicture)
   const endings = await stopReplicas()
-  view.show({ ...lastPicture, phase: 'ended' })
+  view.show({ ...lastPicture, phase: 'ended', hint: `logs ${relative(io.directory, logs)}` })
   view.close()
 
   // The proof.

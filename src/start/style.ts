@@ -25,6 +25,25 @@ export function fit(text: string, width: number, side: 'left' | 'right' = 'left'
   return side === 'left' ? cut.padEnd(width) : cut.padStart(width)
 }
 
+/** A painted line cut to this many visible characters, colours closed. */
+export function clip(line: string, width: number): string {
+  let seen = 0
+  let out = ''
+  for (const part of line.split(escapes)) {
+    if (part.startsWith('\x1b')) {
+      out += part
+      continue
+    }
+    out += part.slice(0, width - seen)
+    seen += part.length
+    if (seen > width) return out.includes('\x1b') ? `${out}\x1b[0m` : out
+  }
+  return out
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: colours are escapes
+const escapes = /(\x1b\[[0-9;]*m)/
+
 export const count = (value: number): string => Math.round(value).toLocaleString('en')
 
 /** Short enough for a column: 6,667  66.7k  1.23M. */

@@ -111,7 +111,7 @@ export function renderSummary(summary: Summary, facts: RunFacts): string {
   const { publishes, stats, peaks } = facts
   const figures = (name: string, values: readonly (number | null)[]) =>
     `${name.padEnd(22)}${values.map((ms) => milliseconds(ms ?? Number.NaN).padStart(9)).join('')}`
-  const restarts = summary.restarts > 0 ? `, ${summary.restarts} restarts` : ''
+  const restarts = summary.restarts > 0 ? `, restarts ${summary.restarts}` : ''
   const lines = [
     `${count(stats.produced)} records in ${summary.seconds.toFixed(1)} s, ${count(summary.ratePerSecond)}/s, seed ${summary.seed}`,
     `${summary.replicas} replicas, caught up after ${summary.catchUpSeconds.toFixed(1)} s${restarts}`,

@@ -12,6 +12,7 @@ export interface WatchOptions {
   readonly consumer: string
   readonly addresses: Picture['addresses']
   readonly publishes: boolean
+  readonly partitions: number
   readonly forMs: number | null
   readonly seed: number
   readonly replicas: readonly Replica[]
@@ -191,6 +192,7 @@ export function openWatch(options: WatchOptions): Watch {
       return {
         consumer: options.consumer,
         phase,
+        hint: 'Ctrl-C ends the run: the fleet catches up, drains, and all is verified',
         elapsedMs: startedMs === null ? 0 : elapsed(),
         forMs: options.forMs,
         seed: options.seed,
@@ -227,6 +229,7 @@ export function openWatch(options: WatchOptions): Watch {
           rebalances: totals.rebalances ?? 0,
         },
         restarts: replicas.reduce((total, { restarts }) => total + restarts, 0),
+        unassigned: Math.max(0, options.partitions - sum((status) => status.partitions.length)),
         rejectsByCode,
         replicas: replicas.map(replicaPicture),
         events,

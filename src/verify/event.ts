@@ -100,8 +100,11 @@ export function millisecondOf(text: string): number {
   const midnight = new Date(0)
   midnight.setUTCFullYear(year, month - 1, day)
   if (midnight.getUTCMonth() !== month - 1 || midnight.getUTCDate() !== day) return Number.NaN
+  const zoneHours = Number(found[9] ?? 0)
+  const zoneMinutes = Number(found[10] ?? 0)
+  if (zoneHours > 23 || zoneMinutes > 59) return Number.NaN
   const fraction = Number((found[7] ?? '').slice(0, 3).padEnd(3, '0'))
-  const zone = (found[8] === '-' ? -1 : 1) * (Number(found[9] ?? 0) * 60 + Number(found[10] ?? 0))
+  const zone = (found[8] === '-' ? -1 : 1) * (zoneHours * 60 + zoneMinutes)
   return midnight.getTime() + (hour * 60 + minute - zone) * 60_000 + second * 1000 + fraction
 }
 

@@ -48,8 +48,7 @@ function leftovers(stackName: string): string[] {
       try {
         const environment = readFileSync(`/proc/${pid}/environ`, 'latin1')
         const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ')
-        const isOurs =
-          command.includes(`/stacks/${stackName}`) || environment.includes(`TEST_STACK=${stackName}`)
+        const isOurs = command.includes(`/stacks/${stackName}`) || environment.includes(`TEST_STACK=${stackName}`)
         return isOurs ? [`${pid} ${command}`] : []
       } catch {
         return []
