@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { CloudEvent } from 'cloudevents'
 import fc from 'fast-check'
 import { EventView } from '../../src/core/event.ts'
-import { pack, packedBytes, RecordView } from '../../src/core/record.ts'
+import { RecordView, runOf } from '../../src/core/record.ts'
 import { cloudEvent } from '../../src/decoders/cloud-event.ts'
 import { eventTypes } from '../../src/simulate/catalogue.ts'
 import { createEvents, type EventsOptions, type SimulatedRecord, tenants } from '../../src/simulate/events.ts'
@@ -25,10 +25,10 @@ function verdict(record: SimulatedRecord): string | null {
     value: Buffer.from(record.value as string),
     headers: record.headers,
   }
-  const bytes = Buffer.alloc(packedBytes([raw]))
-  pack(bytes, 0, 0, [raw])
-  const view = new RecordView(bytes)
-  view.next(0)
+  const run = runOf([raw])
+  const view = new RecordView()
+  view.open(Buffer.from(run.bytes), run)
+  view.next()
   const answer = cloudEvent.decode(view, new EventView())
   if (answer === null) return null
   return answer.kind === 'reject' ? answer.code : answer.kind
