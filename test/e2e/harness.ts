@@ -22,7 +22,7 @@ import { createRandom, type Random } from '../../src/simulate/random.ts'
 import { type Stack, type StackOptions, startStack } from '../../src/stack/stack.ts'
 import { type VerifyResult, verify } from '../../src/verify/verify.ts'
 import { endWatchdog, type Replica, startReplica } from './replica.ts'
-import { Enough, until } from './until.ts'
+import { Enough, until, within } from './until.ts'
 
 export const root = join(import.meta.dirname, '../..')
 export const topic = definition.topic
@@ -181,14 +181,16 @@ async function makeWorld(stack: Stack, t: TestContext, index: number, options: W
   let proved = false
   open.defer(async () => {
     for (const one of replicas) if (one.isAlive) one.kill('SIGKILL')
-    await Promise.all(replicas.map(({ ended }) => ended))
+    await within('killed replicas to end', 10_000, Promise.all(replicas.map(({ ended }) => ended)))
     if (proved) return
     for (const one of replicas) {
       t.diagnostic(`--- log of ${one.name}, the last lines\n${one.log.slice(-40).join('\n')}`)
     }
   })
   const loads: Load[] = []
-  open.defer(async () => void (await Promise.allSettled(loads.map((load) => load.stop()))))
+  open.defer(
+    async () => void (await within('loads to end', 20_000, Promise.allSettled(loads.map((load) => load.stop())))),
+  )
 
   /** A session that outlives a restart of the server. */
   async function query<R extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<R[]> {

@@ -1,5 +1,7 @@
 /** A replica of the fleet as a real child process: started, asked over HTTP, stopped in any way, and never left behind. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Status } from '../../src/core/status.ts'
 import { identify } from '../../src/stack/lock.mjs'
@@ -91,10 +93,11 @@ export async function startReplica(
   let isAlive = true
   let endIsExpected = false
   const ended = new Promise<Ended>((resolve) => {
-    // `close` and not `exit`: its last words are in the log by then.
-    child.once('close', (code, signal) => {
+    // Not at `close`, which never comes once the channel was closed from here.
+    child.once('exit', (code, signal) => {
       isAlive = false
-      resolve({ code, signal })
+      const lastWords = [child.stdout, child.stderr].map((stream) => stream !== null && once(stream, 'close'))
+      void Promise.race([Promise.all(lastWords), sleep(1000)]).then(() => resolve({ code, signal }))
     })
     child.once('error', (error) => {
       log.push(error.message)
