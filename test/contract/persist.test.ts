@@ -147,18 +147,16 @@ persistContract('PostgreSQL', postgresWorld)
 
 // --- the two side by side -----------------------------------------------------------------------------------------------------------------------
 
-/** JSON as jsonb tells it apart: order of members, white space and ways to write a number do not count. */
-function canonical(text: string | null): string | null {
-  if (text === null) return null
-  const sorted = (value: unknown): unknown =>
-    Array.isArray(value)
-      ? value.map(sorted)
-      : typeof value === 'object' && value !== null
-        ? Object.entries(value)
-            .sort(([a], [b]) => (a < b ? -1 : 1))
-            .map(([key, one]) => [key, sorted(one)])
-        : value
-  return JSON.stringify(sorted(JSON.parse(text)))
+/**
+ * JSON texts as jsonb writes them. By the database itself, for V8 reads a key of one escaped character as a backslash once it has met an object with
+ * a backslash for a key in the same place (nodejs/node#63785, open).
+ */
+async function canonical(all: readonly (string | null)[]): Promise<(string | null)[]> {
+  const { rows } = await session.query(
+    'select text::jsonb::text as text from unnest($1::text[]) with ordinality u (text, n) order by n',
+    [all],
+  )
+  return rows.map(({ text }) => text)
 }
 
 /** One difference is enough, and a diff of thousands of rows takes a minute. */
@@ -222,14 +220,16 @@ test('generated records, good and bad: memory stores what PostgreSQL stores, row
     assert.deepEqual([...(one ?? [])], [...(other ?? [])])
   }
   const { rows } = await session.query(
-    `select id, (extract(epoch from event_time) * 1000000)::bigint::text as event_time, source, event_id, type, subject, tenant_id, data::text,
-       extensions::text, kafka_topic, kafka_partition, kafka_offset::text, floor(extract(epoch from kafka_time) * 1000)::bigint::text as kafka_time
+    `select id, (extract(epoch from event_time) * 1000000)::bigint::text as event_time, source, event_id, type, subject, tenant_id, data::text as data,
+       extensions::text as extensions, kafka_topic, kafka_partition, kafka_offset::text, floor(extract(epoch from kafka_time) * 1000)::bigint::text as kafka_time
      from cloud_events e order by kafka_partition, e.kafka_offset`,
   )
   const remembered = [...database.rows.values()].sort((a, b) => a.partition - b.partition || a.offset - b.offset)
   assert.ok(remembered.length > 500, `${remembered.length} rows`)
+  const datas = await canonical(remembered.map(({ data }) => data))
+  const others = await canonical(remembered.map(({ extensions }) => extensions))
   assertSame(
-    remembered.map((row) => ({
+    remembered.map((row, n) => ({
       id: row.id,
       event_time: String(row.eventTimeMicros),
       source: row.source,
@@ -237,14 +237,14 @@ test('generated records, good and bad: memory stores what PostgreSQL stores, row
       type: row.type,
       subject: row.subject,
       tenant_id: row.tenantId,
-      data: canonical(row.data),
-      extensions: canonical(row.extensions),
+      data: datas[n],
+      extensions: others[n],
       kafka_topic: row.topic,
       kafka_partition: row.partition,
       kafka_offset: String(row.offset),
       kafka_time: String(Math.floor(row.kafkaTimeMicros / 1000)),
     })),
-    rows.map((row) => ({ ...row, data: canonical(row.data), extensions: canonical(row.extensions) })),
+    rows,
   )
   const rejects = await session.query(
     `select partition, kafka_offset::text, floor(extract(epoch from kafka_time) * 1000)::bigint::text as kafka_time, key, value, headers, code, reason,

@@ -262,7 +262,8 @@ const word = fc
   .filter((text) => text.isWellFormed() && !text.includes('\0'))
 const data = fc
   .jsonValue({ stringUnit: 'grapheme' })
-  .filter((value) => value !== null && !/\\u0000|\\ud[89a-f]/.test(JSON.stringify(value)))
+  // Nor keys of one escaped character, which V8 may read as a backslash (nodejs/node#63785).
+  .filter((value) => value !== null && !/\\u0000|\\ud[89a-f]|"\\(.|u.{4})":/.test(JSON.stringify(value)))
 const event = fc.record(
   {
     id: word,
@@ -296,10 +297,7 @@ test('whatever the package sends in structured or binary mode is read as the sam
         const { id, source, type, subject = null, tenantid = null, time } = attributes
         assert.deepEqual([one.id, one.source, one.type, one.subject, one.tenant], [id, source, type, subject, tenantid])
         assert.equal(one.timeMicros, Date.parse(time) * 1000)
-        assert.deepEqual(
-          one.data && JSON.parse(one.data),
-          attributes.data === undefined ? null : JSON.parse(JSON.stringify(attributes.data)),
-        )
+        assert.deepEqual(one.data, attributes.data === undefined ? null : JSON.stringify(attributes.data))
         // Headers know no types: in binary mode every extension is a string.
         const written = (value: unknown) => (index === 0 ? value : String(value))
         const others = Object.fromEntries(Object.entries(extensions).map(([name, value]) => [name, written(value)]))
