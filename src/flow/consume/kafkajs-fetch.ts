@@ -3,9 +3,10 @@
  * was a third of the main thread's time and most of its garbage; here a batch becomes one message that carries the records as they lie in the log,
  * still compressed, and the workers walk through them.
  *
- * kafkajs's own bookkeeping goes on working: the message bears the batch's last offset, and what must be passed over (control batches, aborted
- * transactions) is marked as a control record, which counts as read but is not handed out. kafkajs's filter for aborted transactions is not used: it
- * takes one transaction off the list per message, and any record with a key of four zero bytes for an end mark.
+ * kafkajs's own bookkeeping goes on working: the message bears the batch's last offset. What must be passed over (control batches, aborted
+ * transactions) is a message without a run, so that it passes the gate like any other: were it marked as a control record, a fetch of nothing else
+ * would move the client on behind the handlers' back, and a partition that ends in an aborted transaction would never be settled. kafkajs's filter
+ * for aborted transactions is not used: it takes one transaction off the list per message, and any record with a key of four zero bytes for an end mark.
  *
  * This replaces the decoder of Fetch v11 for the whole process; kafkajs is pinned to the version whose insides are known. Where it is another one,
  * installFetch() answers false and messages come record by record.
@@ -19,8 +20,9 @@ export interface RunMessage {
   readonly timestamp: string
   readonly key: null
   readonly value: null
-  readonly isControlRecord: boolean
-  readonly run: RecordRun
+  readonly isControlRecord: false
+  /** Null: there is nothing in it for us. */
+  readonly run: RecordRun | null
 }
 
 interface ResponseModule {
@@ -137,17 +139,20 @@ export function readBatches(bytes: Buffer, aborted: readonly Aborted[]): RunMess
       timestamp: String(maxTimestampMs),
       key: null,
       value: null,
-      isControlRecord: isControl || isDead,
-      run: {
-        bytes: bytes.subarray(at + headBytes, end),
-        codec: attributes & 7,
-        baseOffset,
-        lastOffset,
-        count: bytes.readInt32BE(at + 57),
-        baseTimestampMs: number64(bytes, at + 27),
-        maxTimestampMs,
-        appendTime: (attributes & timestampAppended) !== 0,
-      },
+      isControlRecord: false,
+      run:
+        isControl || isDead
+          ? null
+          : {
+              bytes: bytes.subarray(at + headBytes, end),
+              codec: attributes & 7,
+              baseOffset,
+              lastOffset,
+              count: bytes.readInt32BE(at + 57),
+              baseTimestampMs: number64(bytes, at + 27),
+              maxTimestampMs,
+              appendTime: (attributes & timestampAppended) !== 0,
+            },
     })
     at = end
   }

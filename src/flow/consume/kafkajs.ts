@@ -36,7 +36,7 @@ export function openKafkajs(options: KafkajsOptions): Consume {
   let fetchStartedAt = 0
   const byRun = installFetch()
   const runsOf = (messages: readonly KafkaMessage[]): RecordRun[] => {
-    if (byRun) return (messages as readonly unknown[] as readonly RunMessage[]).map(({ run }) => run)
+    if (byRun) return (messages as readonly unknown[] as readonly RunMessage[]).flatMap(({ run }) => run ?? [])
     return messages.length === 0 ? [] : [runOf(messages)]
   }
   const consumer: Consumer = kafka.consumer({
@@ -103,7 +103,7 @@ export function openKafkajs(options: KafkajsOptions): Consume {
           ),
         )
       })
-      // A fetch that held only control records or aborted transactions never reaches eachBatch.
+      // Record by record, a fetch that held only control records or aborted transactions never reaches eachBatch.
       consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
         if (payload.batchSize > 0 || payload.firstOffset === null) return
         handlers.skipped(payload.partition, Number(payload.firstOffset), Number(payload.lastOffset) + 1)

@@ -1,0 +1,130 @@
+/** Every way in which records come: all codecs, both modes, transactions that commit and that abort, duplicates and bad ones among them. */
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { test } from 'node:test'
+import kafkajs, { type Message } from 'kafkajs'
+import { codecs } from '../../src/core/codecs.ts'
+import { registerCodecs } from '../../src/flow/consume/codecs.ts'
+import { useStack, type World } from './harness.ts'
+import { until } from './until.ts'
+
+const servers = useStack()
+registerCodecs()
+
+test('all codecs, structured and binary, with duplicates and bad records', async (t) => {
+  const world = await servers.world(t)
+  await world.replica()
+  await world.replica()
+  const sums = { produced: 0, duplicates: 0, poison: 0 }
+  for (const codec of ['none', ...Object.keys(codecs)] as const) {
+    const load = world.load({
+      rate: 3000,
+      events: 3000,
+      codec: codec as keyof typeof codecs,
+      binary: 0.5,
+      duplicates: 0.02,
+      poison: 0.02,
+    })
+    const { produced, duplicates, poison } = await load.done
+    sums.produced += produced
+    sums.duplicates += duplicates
+    sums.poison += poison
+  }
+  await world.untilDrained()
+  const proof = await world.proof(sums.produced)
+  assert.deepEqual(
+    { rejects: proof.rejects, duplicates: proof.duplicates },
+    { rejects: sums.poison, duplicates: sums.duplicates },
+  )
+})
+
+interface Sent {
+  committed: number
+  aborted: string[]
+}
+
+/** Transactions over all partitions, half of them aborted; the last of each partition is an aborted one, so that nothing follows it. */
+async function transact(world: World, sent: Sent, transactions: number): Promise<void> {
+  const producer = world.kafka.producer({
+    transactionalId: `${world.name}-${randomUUID().slice(0, 8)}`,
+    idempotent: true,
+    maxInFlightRequests: 1,
+    createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+  })
+  await producer.connect()
+  try {
+    for (let at = 0; at < transactions; at++) {
+      const aborts = at === transactions - 1 || world.random.unit() < 0.5
+      const transaction = await producer.transaction()
+      const messages = Array.from({ length: 30 }, (_, index): Message => {
+        const id = randomUUID()
+        const time = new Date().toISOString()
+        const event = { specversion: '1.0', id, source: '/tests', type: 'com.bss.order.placed', time, data: { index } }
+        if (aborts) sent.aborted.push(id)
+        return {
+          partition: index % 12,
+          value: JSON.stringify(event),
+          headers: { 'content-type': 'application/cloudevents+json' },
+        }
+      })
+      const compression = [0, 1, 2, 3, 4][world.random.below(5)] as number
+      await transaction.send({ topic: 'cloud-events', messages, compression })
+      if (aborts) await transaction.abort()
+      else {
+        await transaction.commit()
+        sent.committed += messages.length
+      }
+    }
+  } finally {
+    await producer.disconnect()
+  }
+}
+
+test('transactions: what was committed is stored once, what was aborted never, also across a kill', async (t) => {
+  const world = await servers.world(t, { env: { MILLRACE_SESSION_TIMEOUT_MS: '2000', MILLRACE_HEARTBEAT_MS: '300' } })
+  await world.replica()
+  const doomed = await world.replica()
+  const sent: Sent = { committed: 0, aborted: [] }
+  const load = world.load({ rate: 500 })
+  await transact(world, sent, 10)
+  await world.untilServing()
+  doomed.kill('SIGKILL')
+  await transact(world, sent, 10)
+  const { produced } = await load.stop()
+  // With nothing else coming, the last that partitions hold are the marks of aborted transactions.
+  await transact(world, sent, 3)
+  await world.untilDrained()
+  const { rows } = await world.sql.query('SELECT count(*)::int FROM cloud_events WHERE event_id = ANY ($1)', [
+    sent.aborted,
+  ])
+  assert(sent.aborted.length > 300)
+  assert.equal(rows[0].count, 0)
+  await world.proof(produced + sent.committed)
+})
+
+test('a transaction that stays open holds back what was written after it, and loses nothing', async (t) => {
+  const world = await servers.world(t)
+  await world.replica()
+  const producer = world.kafka.producer({ transactionalId: world.name, idempotent: true, maxInFlightRequests: 1 })
+  await producer.connect()
+  t.after(() => producer.disconnect())
+  const transaction = await producer.transaction()
+  const time = new Date().toISOString()
+  const event = { specversion: '1.0', id: 'open', source: '/tests', type: 'com.bss.order.placed', time, data: {} }
+  const headers = { 'content-type': 'application/cloudevents+json' }
+  await transaction.send({ topic: 'cloud-events', messages: [{ partition: 5, value: JSON.stringify(event), headers }] })
+  const { produced } = await world.load({ rate: 2000, events: 2000 }).done
+  await until('all but partition 5 to be stored', 15_000, async () => {
+    // The end that readers of committed records see.
+    const [ends, ledger] = [await world.ends(), await world.ledger()]
+    const behind = [...ends].filter(([partition, end]) => ledger.get(partition) !== end)
+    if (behind.length === 0 && [...ledger].filter(([, next]) => next > 0).length >= 11) return true
+    throw new Error(`behind: ${behind.map(([partition]) => partition).join(', ')}`)
+  })
+  const ofFive = () => world.sql.query('SELECT count(*)::int FROM cloud_events WHERE kafka_partition = 5')
+  assert.equal((await ofFive()).rows[0].count, 0)
+  await transaction.commit()
+  await world.untilDrained()
+  assert((await ofFive()).rows[0].count > 1)
+  await world.proof(produced + 1)
+})
