@@ -22,13 +22,14 @@ import pg from 'pg'
 import { dayOf, partitionName } from '../src/core/day.ts'
 import { FatalError } from '../src/core/errors.ts'
 import { LatencyHistogram } from '../src/core/latency.ts'
+import { type Status, windowOf } from '../src/core/status.ts'
 import { migrate } from '../src/schema/migrate.ts'
 import { ensurePartitions } from '../src/schema/partitions.ts'
 import { simulate } from '../src/simulate/kafka.ts'
 import { ensureTopic } from '../src/simulate/topic.ts'
 import { startStack } from '../src/stack/stack.ts'
 import { copyOut } from './copy-out.ts'
-import { startReplica } from './replica.ts'
+import { type Replica, startReplica } from './replica.ts'
 
 const { values: flags } = parseArgs({
   // Behind `millrace bench`.
@@ -189,6 +190,17 @@ if (only.some((name) => name !== 'steady')) {
   }
 }
 
+/** Every partition is served, and every replica serves some. */
+async function assigned(replicas: readonly Replica[]): Promise<void> {
+  for (;;) {
+    const counts = (await Promise.all(replicas.map((replica) => replica.status()))).map(
+      (status) => status.partitions.length,
+    )
+    if (counts.every((count) => count > 0) && counts.reduce((sum, count) => sum + count) === partitions) return
+    await sleep(200, undefined, { signal })
+  }
+}
+
 interface Steady {
   readonly rate: number
   readonly storedMs: { p50: number; p95: number; p99: number }
@@ -206,6 +218,7 @@ async function steady(): Promise<Steady> {
       startReplica(setting, join(logs, `steady-${n}.log`), profiling),
     ),
   )
+  await assigned(replicas)
   const warmMs = 5000
   const sending = simulate({
     kafka: { brokers: [stack.kafka] },
@@ -229,6 +242,15 @@ async function steady(): Promise<Steady> {
       if (earlier !== undefined) all.merge(LatencyHistogram.from(status[of]).since(earlier[of]))
     }
     return { p50: all.percentile(0.5), p95: all.percentile(0.95), p99: all.percentile(0.99) }
+  }
+  for (const [index, status] of after.entries()) {
+    const window = windowOf(before[index] as Status, status)
+    const rooms = (['decode', 'persist', 'publish'] as const).map((room) => {
+      const batches = status.rooms[room].batches - (before[index]?.rooms[room].batches ?? 0)
+      const working = status.rooms[room].seconds.working - (before[index]?.rooms[room].seconds.working ?? 0)
+      return `${room} ${Math.round(batches / window.seconds)}/s, ${((working / batches) * 1000).toFixed(1)} ms each`
+    })
+    say(`  replica ${index + 1}: ${rooms.join('; ')}; ${Math.round(window.batchRows.percentile(0.5))} rows a batch`)
   }
   const residentMiB = Math.max(...replicas.map((replica) => replica.usage().residentMiB))
   await Promise.all(replicas.map((replica) => replica.stop()))
