@@ -21,7 +21,7 @@ export const limits: DecodeLimits = {
   consumer: 'tests',
   eventPastMsMax: 30 * dayMs,
   eventFutureMsMax: dayMs,
-  valueBytesMax: 1_000_000,
+  valueBytesMax: 4_000_000,
 }
 
 export interface EventSpec {

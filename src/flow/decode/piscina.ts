@@ -45,8 +45,15 @@ export function openPiscina({
       return pool.queueSize
     },
     async decode(packed: Packed, signal: AbortSignal): Promise<Decoded> {
+      signal.throwIfAborted()
       if (packed.records <= inPlaceRecordsMax) return decodeBatch(definition, limits, packed, now())
-      return pool.run({ packed, nowMs: now() }, { transferList: [packed.buffer], signal })
+      try {
+        return await pool.run({ packed, nowMs: now() }, { transferList: [packed.buffer], signal })
+      } catch (error) {
+        // Piscina has a word of its own for it; whoever aborted said why.
+        signal.throwIfAborted()
+        throw error
+      }
     },
     close: () => pool.destroy(),
   }
