@@ -2,7 +2,8 @@
  * Which partitions are ours, and the gate before them. The first batch of a newly assigned partition waits until the marks are read; where the
  * partition starts elsewhere, the batch is replaced by a seek. After that every batch must begin exactly where the one before it ended:
  *
- *   fetched below   a rebalance or a late seek took the client back       -> seek to where we are
+ *   fetched below   a rebalance or a late seek took the client back       -> seek to where we are; the same again, and Kafka ending before us, means
+ *                                                                            that the topic was made anew or truncated
  *   fetched beyond  control records, compaction, or a silent reset        -> seek back once; the same again, and Kafka still holding what was
  *                                                                            jumped over, means that there is nothing for us in between
  *
@@ -56,8 +57,9 @@ interface Entry {
   /** Up to where everything was handed to the lane. */
   covered: number
   persistedOffset: number
-  /** A jump forward was seen from this offset once. */
+  /** A jump forward, or a fall back, was seen from this offset once. */
   jumpedFrom: number
+  fellFrom: number
 }
 
 export class Assignment implements ConsumeHandlers {
@@ -123,6 +125,7 @@ export class Assignment implements ConsumeHandlers {
       covered: -1,
       persistedOffset: -1,
       jumpedFrom: -1,
+      fellFrom: -1,
     }
     this.#entries.set(partition, entry)
     return entry
@@ -235,21 +238,28 @@ export class Assignment implements ConsumeHandlers {
   async #mayJump(entry: Entry, batch: Fetched): Promise<boolean> {
     const { consume, on, policy } = this.#options
     const { partition, expected } = entry
-    if (batch.fetchedOffset < expected || entry.jumpedFrom !== expected) {
-      if (batch.fetchedOffset > expected) entry.jumpedFrom = expected
+    const isBelow = batch.fetchedOffset < expected
+    const isAgain = (isBelow ? entry.fellFrom : entry.jumpedFrom) === expected
+    if (!isAgain || (isBelow && batch.highWatermark >= expected)) {
+      if (isBelow) entry.fellFrom = expected
+      else entry.jumpedFrom = expected
       on.sought(partition, batch.fetchedOffset, expected)
       consume.seek(partition, expected)
       return false
     }
-    const { low } = (await consume.watermarks()).get(partition) ?? { low: 0 }
-    if (low > expected) {
+    const { low, high } = (await consume.watermarks()).get(partition) ?? { low: 0, high: 0 }
+    if (low > expected || high < expected) {
       // startOf() has the words for it.
       const row = { partition, startOffset: 0, nextOffset: expected, publishedOffset: null, streams: new Map() }
       try {
-        startOf(row, { low, high: batch.highWatermark }, new Map(), policy)
+        startOf(row, { low, high }, new Map(), policy)
       } catch (error) {
         on.failed(error as FatalError)
       }
+      return false
+    }
+    if (isBelow) {
+      consume.seek(partition, expected)
       return false
     }
     return this.#isCurrent(entry) && entry.expected === expected
