@@ -56,7 +56,11 @@ export function openKafkajs(options: KafkajsOptions): Consume {
   let adminConnected: Promise<void> | null = null
 
   async function watermarks(): Promise<Map<number, Watermarks>> {
-    adminConnected ??= admin.connect()
+    adminConnected ??= admin.connect().catch((error: unknown) => {
+      // Whoever asks again shall try again.
+      adminConnected = null
+      throw error
+    })
     await adminConnected
     const offsets = await admin.fetchTopicOffsets(topic)
     return new Map(offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]))
