@@ -118,6 +118,22 @@ test('one stream is deleted, then everything in Redis, the functions too, under 
   assert((await sumOf(world, 'millrace_lost_total')) > 0)
 })
 
+test('Redis is full: the fleet waits until there is room', async (t) => {
+  const world = await servers.world(t)
+  await world.replica()
+  const load = world.load({ rate: 1000 })
+  await world.untilServing()
+  await world.redis.config('SET', 'maxmemory', '1mb')
+  await untilReady(world, 503)
+  const before = await world.rows()
+  await world.redis.config('SET', 'maxmemory', '0')
+  await untilReady(world, 200)
+  await world.untilRows(before + 1000)
+  const { produced } = await load.stop()
+  await world.untilDrained()
+  await world.proof(produced)
+})
+
 test('MILLRACE_STREAM_LOST=stop: the process ends, and says what is lost and what to do', async (t) => {
   const world = await servers.world(t, { env: { MILLRACE_STREAM_LOST: 'stop' } })
   const stops = await world.replica()
