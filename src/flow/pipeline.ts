@@ -98,11 +98,14 @@ function advance(batch: Decoded | Packed, states: readonly PartitionState[], roo
   })
 }
 
-/** What has been published of this partition that its ledger row has not heard of. */
+/**
+ * What has been published of this partition that its ledger row has not heard of. A stream that is being filled in again stands below what the ledger
+ * knows; telling it so would make the rest of the refill look done to whoever comes after a crash.
+ */
 export function notedSince({ marks, streams, noted }: PartitionState): Published {
   let moved: Record<string, number> | null = null
   for (const [family, last] of streams) {
-    if (noted.get(family) === last) continue
+    if (last <= (noted.get(family) ?? 0)) continue
     moved ??= {}
     moved[family] = last
   }
