@@ -15,7 +15,6 @@ test('all codecs, structured and binary, with duplicates and bad records', async
   const world = await servers.world(t)
   await world.replica()
   await world.replica()
-  const sums = { produced: 0, duplicates: 0, poison: 0 }
   for (const codec of ['none', ...Object.keys(codecs)] as const) {
     const load = world.load({
       rate: 3000,
@@ -25,17 +24,10 @@ test('all codecs, structured and binary, with duplicates and bad records', async
       duplicates: 0.02,
       poison: 0.02,
     })
-    const { produced, duplicates, poison } = await load.done
-    sums.produced += produced
-    sums.duplicates += duplicates
-    sums.poison += poison
+    await load.done
   }
   await world.untilDrained()
-  const proof = await world.proof(sums.produced)
-  assert.deepEqual(
-    { rejects: proof.rejects, duplicates: proof.duplicates },
-    { rejects: sums.poison, duplicates: sums.duplicates },
-  )
+  await world.proof()
 })
 
 interface Sent {
@@ -90,16 +82,20 @@ test('transactions: what was committed is stored once, what was aborted never, a
   await world.untilServing()
   doomed.kill('SIGKILL')
   await transact(world, sent, 10)
-  const { produced } = await load.stop()
+  await load.stop()
   // With nothing else coming, the last that partitions hold are the marks of aborted transactions.
+  const total = async () => [...(await world.ends()).values()].reduce((sum, end) => sum + end, 0)
+  const before = await total()
   await transact(world, sent, 3)
+  // Kafka marks the partitions of a transaction after it has said that it is over: 30 records and 12 marks each.
+  await until('the marks to be written', 10_000, async () => (await total()) >= before + 3 * 42 || null)
   await world.untilDrained()
   const { rows } = await world.sql.query('SELECT count(*)::int FROM cloud_events WHERE event_id = ANY ($1)', [
     sent.aborted,
   ])
   assert(sent.aborted.length > 300)
   assert.equal(rows[0].count, 0)
-  await world.proof(produced + sent.committed)
+  await world.proof({ events: sent.committed })
 })
 
 test('a transaction that stays open holds back what was written after it, and loses nothing', async (t) => {
@@ -113,7 +109,7 @@ test('a transaction that stays open holds back what was written after it, and lo
   const event = { specversion: '1.0', id: 'open', source: '/tests', type: 'com.bss.order.placed', time, data: {} }
   const headers = { 'content-type': 'application/cloudevents+json' }
   await transaction.send({ topic: 'cloud-events', messages: [{ partition: 5, value: JSON.stringify(event), headers }] })
-  const { produced } = await world.load({ rate: 2000, events: 2000 }).done
+  await world.load({ rate: 2000, events: 2000 }).done
   await until('all but partition 5 to be stored', 15_000, async () => {
     // The end that readers of committed records see.
     const [ends, ledger] = [await world.ends(), await world.ledger()]
@@ -124,7 +120,7 @@ test('a transaction that stays open holds back what was written after it, and lo
   const ofFive = () => world.sql.query('SELECT count(*)::int FROM cloud_events WHERE kafka_partition = 5')
   assert.equal((await ofFive()).rows[0].count, 0)
   await transaction.commit()
+  await until('partition 5 to be stored', 10_000, async () => (await ofFive()).rows[0].count > 1 || null)
   await world.untilDrained()
-  assert((await ofFive()).rows[0].count > 1)
-  await world.proof(produced + 1)
+  await world.proof({ events: 1 })
 })

@@ -39,10 +39,10 @@ test('PostgreSQL is killed, and restarted in order, under load', async (t) => {
     await untilReady(world, 200)
   }
   await world.untilServing()
-  const { produced } = await load.stop()
+  await load.stop()
   await world.untilDrained()
   assert(replicas.every(({ isAlive }) => isAlive))
-  await world.proof(produced)
+  await world.proof()
 })
 
 /** What a machine that loses power does to the append-only file: the last writes, acknowledged as they were, are gone. */
@@ -72,16 +72,16 @@ test('Redis is killed under load, and loses its last acknowledged writes', async
     await untilReady(world, 200)
   }
   await world.untilServing()
-  const { produced } = await load.stop()
+  await load.stop()
   await world.untilDrained()
   assert((await sumOf(world, 'millrace_refilled_entries_total')) > 0)
-  await world.proof(produced)
+  await world.proof()
 })
 
 test('Redis loses acknowledged writes, and nothing more comes that could show it', async (t) => {
   const world = await servers.world(t)
   await world.replica()
-  const { produced } = await world.load({ rate: 2000, events: 4000 }).done
+  await world.load({ rate: 2000, events: 4000 }).done
   await world.untilDrained()
   await killRedis(world, 100_000)
   await world.stack.startServer('redis')
@@ -91,7 +91,7 @@ test('Redis loses acknowledged writes, and nothing more comes that could show it
   })
   await world.untilDrained()
   await sleep(500)
-  await world.proof(produced)
+  await world.proof()
 })
 
 test('one stream is deleted, then everything in Redis, the functions too, under load', async (t) => {
@@ -112,9 +112,9 @@ test('one stream is deleted, then everything in Redis, the functions too, under 
   await world.redis.flushall()
   await world.redis.function('FLUSH')
   await world.untilServing()
-  const { produced } = await load.stop()
+  await load.stop()
   await world.untilDrained()
-  await world.proof(produced)
+  await world.proof()
   assert((await sumOf(world, 'millrace_lost_total')) > 0)
 })
 
@@ -129,9 +129,9 @@ test('Redis is full: the fleet waits until there is room', async (t) => {
   await world.redis.config('SET', 'maxmemory', '0')
   await untilReady(world, 200)
   await world.untilRows(before + 1000)
-  const { produced } = await load.stop()
+  await load.stop()
   await world.untilDrained()
-  await world.proof(produced)
+  await world.proof()
 })
 
 test('MILLRACE_STREAM_LOST=stop: the process ends, and says what is lost and what to do', async (t) => {
@@ -146,9 +146,9 @@ test('MILLRACE_STREAM_LOST=stop: the process ends, and says what is lost and wha
   assert.equal(code, 1)
   const last = stops.log.at(-1) as string
   assert.match(last, /^millrace: STREAM_LOST: .*events:usage:\{\d+\} ends at 0, not \d+.*MILLRACE_STREAM_LOST=refill/)
-  const { produced } = await load.stop()
+  await load.stop()
   // Its successor is told to go on.
   await world.replica({ MILLRACE_STREAM_LOST: 'refill' })
   await world.untilDrained()
-  await world.proof(produced)
+  await world.proof()
 })
