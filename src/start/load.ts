@@ -10,6 +10,8 @@ export interface LoadOptions {
   readonly topic: string
   readonly rate: number
   readonly forMs: number | null
+  /** At most so many records. */
+  readonly events?: number
   readonly seed: number
   readonly duplicates: number
   readonly poison: number

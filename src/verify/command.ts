@@ -2,10 +2,11 @@
  * `millrace verify`: the proof against the deployment that the settings name. Prints a table and a verdict, or one JSON value; ends with
  * VERIFY_FAILED when the proof does not hold.
  */
+import pg from 'pg'
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { kafkaConfig, kafkaFailure } from '../process/connect-kafka.ts'
-import { connectPostgres } from '../process/connect-postgres.ts'
+import { connectPostgres, postgresFailure } from '../process/connect-postgres.ts'
 import { connectRedis, redisFailure } from '../process/connect-redis.ts'
 import type { LoadedConsumer } from '../process/load-consumer.ts'
 import { requireSchema, schemaState } from '../schema/migrate.ts'
@@ -55,6 +56,7 @@ function explained(error: unknown, settings: Settings, topic: string): unknown {
     return new FatalError('TOPIC_MISSING', `The topic '${topic}' does not exist.`, 'Check MILLRACE_KAFKA.', error)
   }
   if (error.name.startsWith('KafkaJS')) return kafkaFailure(error, settings)
+  if (error instanceof pg.DatabaseError) return postgresFailure(error, settings)
   if (error.name === 'ReplyError' || error.name === 'MaxRetriesPerRequestError') return redisFailure(error, settings)
   return error
 }
