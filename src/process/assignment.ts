@@ -10,7 +10,7 @@
  * Losing a partition drops what is queued; batches under way may finish, and the ledger decides whether they still count.
  */
 import type { Chunk } from '../core/batch.ts'
-import { type FatalError, LostError, TransientError } from '../core/errors.ts'
+import { type FatalError, LostError } from '../core/errors.ts'
 import { type StartPolicy, startOf } from '../core/ledger.ts'
 import { Marks } from '../core/marks.ts'
 import { type RecordRun, runBytes } from '../core/record.ts'
@@ -153,9 +153,7 @@ export class Assignment implements ConsumeHandlers {
     const entries = all.filter((entry) => this.#isCurrent(entry))
     if (entries.length === 0) return
     const partitions = entries.map(({ partition }) => partition)
-    let watermarks = await consume.watermarks().catch((error: Error) => {
-      throw new TransientError('KAFKA_UNREACHABLE', error.message, error)
-    })
+    let watermarks = await consume.watermarks()
     const mark = (partition: number) => watermarks.get(partition) ?? { low: 0, high: 0 }
     const rows = await persist.marks(partitions, (partition) =>
       startFrom === 'earliest' ? mark(partition).low : mark(partition).high,

@@ -5,6 +5,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
 import kafkajs, { type Admin, type Kafka, type KafkaConfig, type Producer } from 'kafkajs'
+import { TransientError } from '../../src/core/errors.ts'
 import { registerCodecs } from '../../src/flow/consume/codecs.ts'
 import { openKafkajs } from '../../src/flow/consume/kafkajs.ts'
 import { mendKafkajs } from '../../src/flow/consume/kafkajs-mend.ts'
@@ -219,7 +220,7 @@ test('a broker that did not answer when the watermarks were first asked for answ
       retry: { retries: 0, initialRetryTime: 10 },
     })
     const consume = openKafkajs(optionsOf(impatient, topic))
-    await assert.rejects(consume.watermarks())
+    await assert.rejects(consume.watermarks(), TransientError)
     isUp = true
     assert.equal((await consume.watermarks()).size, partitionCount)
     await consume.stop()

@@ -55,14 +55,22 @@ export function openKafkajs(options: KafkajsOptions): Consume {
   let stopped = false
   let adminConnected: Promise<void> | null = null
 
+  async function askAdmin<T>(ask: () => Promise<T>): Promise<T> {
+    try {
+      adminConnected ??= admin.connect().catch((error: unknown) => {
+        // Whoever asks again shall try again.
+        adminConnected = null
+        throw error
+      })
+      await adminConnected
+      return await ask()
+    } catch (error) {
+      throw new TransientError('KAFKA_UNREACHABLE', (error as Error).message, error)
+    }
+  }
+
   async function watermarks(): Promise<Map<number, Watermarks>> {
-    adminConnected ??= admin.connect().catch((error: unknown) => {
-      // Whoever asks again shall try again.
-      adminConnected = null
-      throw error
-    })
-    await adminConnected
-    const offsets = await admin.fetchTopicOffsets(topic)
+    const offsets = await askAdmin(() => admin.fetchTopicOffsets(topic))
     return new Map(offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]))
   }
 

@@ -33,7 +33,7 @@ export interface Consume {
   run(handlers: ConsumeHandlers): Promise<void>
   /** The next fetch of this partition begins here. */
   seek(partition: number, nextOffset: number): void
-  /** What Kafka holds of each partition of the topic. */
+  /** What Kafka holds of each partition of the topic. TransientError: nobody answered, ask again. */
   watermarks(): Promise<Map<number, Watermarks>>
   /** Stops pulling, stays a member: what was taken can still be settled. */
   pause(): void
