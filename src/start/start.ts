@@ -8,7 +8,7 @@
  * outlives it: not after `kill`, the second Ctrl-C, nor after a kill -9 of this process (replicas drain when their channel closes, the stack ends
  * with its owner).
  */
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs from 'kafkajs'
@@ -69,11 +69,13 @@ export async function startCommand(flags: StartFlags, io: StartIo): Promise<numb
   try {
     return await run(options, io, output, stackName, logs)
   } catch (error) {
+    const isOurs = error instanceof FatalError && (error.code === 'USAGE' || error.code === 'SETTINGS_INVALID')
+    if (isOurs) throw error
     if (io.signal.aborted && (error === io.signal.reason || (error as Error).name === 'AbortError')) {
       output.write('Stopped before there was anything to verify.\n')
       return 1
     }
-    output.write(`The logs are in ${logs} and beside it.\n`)
+    if (existsSync(logs)) output.write(`The logs are in ${relative(io.directory, logs)} and beside it.\n`)
     throw error
   }
 }
