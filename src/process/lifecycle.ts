@@ -7,36 +7,25 @@
  * the process. `drain` aborted: finish what was taken in, settle, leave, return. No progress while there is lag: end, so that a supervisor can act.
  */
 import { setInterval as every, setTimeout as sleep } from 'node:timers/promises'
-import kafkajs from 'kafkajs'
 import type { Logger } from 'pino'
 import { retry } from '../core/backoff.ts'
 import { dayOf } from '../core/day.ts'
-import { FatalError, LostError, type TransientError } from '../core/errors.ts'
+import { FatalError, type TransientError } from '../core/errors.ts'
 import type { Room } from '../core/marks.ts'
 import type { Metrics } from '../core/metrics.ts'
 import type { Settings } from '../core/settings.ts'
 import { readStatus, type Status } from '../core/status.ts'
 import { Budget } from '../flow/budget.ts'
-import { registerCodecs } from '../flow/consume/codecs.ts'
-import { openKafkajs } from '../flow/consume/kafkajs.ts'
-import { kafkajsLog } from '../flow/consume/kafkajs-log.ts'
-import { openPiscina } from '../flow/decode/piscina.ts'
 import { Lane } from '../flow/lane.ts'
-import { openPostgres } from '../flow/persist/postgres.ts'
-import { flow, notedSince, type Rooms } from '../flow/pipeline.ts'
-import { publishNothing } from '../flow/publish/none.ts'
-import { openRedis } from '../flow/publish/redis.ts'
+import { notedSince } from '../flow/pipeline.ts'
 import { openSettler } from '../flow/settle/settler.ts'
-import { type Admin, startAdmin } from './admin.ts'
+import { startAdmin } from './admin.ts'
 import { Assignment } from './assignment.ts'
-import { kafkaConfig } from './connect-kafka.ts'
-import { connectPostgres, postgresConfig } from './connect-postgres.ts'
-import { connectRedis } from './connect-redis.ts'
-import { forgottenBy } from './forgotten.ts'
 import { createHealth, type Phase } from './health.ts'
 import type { LoadedConsumer } from './load-consumer.ts'
 import { lagOf, observeLane, observeProcess } from './observe.ts'
-import { checkPostgres, checkRedis, checkTopic } from './preflight.ts'
+import { openRooms, prepareDays } from './open-rooms.ts'
+import { serveLanes } from './serve-lanes.ts'
 
 export interface LifecycleOptions {
   readonly settings: Settings
@@ -51,11 +40,6 @@ export interface LifecycleOptions {
   readonly onServing?: (adminUrl: string) => void
 }
 
-const dayMs = 86_400_000
-const hourMs = 3_600_000
-const valueBytesMax = 16 * 1024 * 1024
-/** kafkajs restarts inside itself so many times in a row before the process would rather start anew. */
-const clientRestartsMax = 10
 /** So often the streams are compared with what was published to them, besides after every new connection. */
 const streamsComparedMs = 60_000
 /** A room that has been retrying for so long makes its server "down" for health. */
@@ -64,64 +48,32 @@ const downAfterAttempts = 3
 export async function runConsumer(options: LifecycleOptions): Promise<void> {
   const { settings, consumer, logger, metrics, clock, drain } = options
   const { definition } = consumer
-  const publishes = definition.route !== undefined && settings.redisUrls.length > 0
+  const { topic } = definition
   const startedMs = clock.nowMs()
   await using stack = new AsyncDisposableStack()
-
-  // Connect and check.
-  const control = await connectPostgres(settings, `millrace ${consumer.name} preflight`)
-  stack.defer(() => control.end().catch(() => {}))
-  await checkPostgres(control, consumer)
-  registerCodecs()
-  const kafka = new kafkajs.Kafka(kafkaConfig(settings, kafkajsLog(logger)))
-  const partitionCount = await checkTopic(kafka, control, consumer, settings)
-  const redis = publishes
-    ? await connectRedis(settings, {
-        name: `millrace-${consumer.name}`,
-        onError: (error) => logger.debug({ err: error }, 'redis connection error'),
-      })
-    : null
-  if (redis !== null) {
-    stack.defer(() => redis.disconnect())
-    await checkRedis(redis)
-  }
-
-  // The rooms.
   const stop = new AbortController()
   const failure = Promise.withResolvers<never>()
   failure.promise.catch(() => {})
   const fail = (error: unknown) => failure.reject(error)
-  const target = { consumer: consumer.name, topic: definition.topic, table: definition.table }
-  const { transactionTimeoutMs, lockTimeoutMs } = settings
-  const connection = postgresConfig(settings, `millrace ${consumer.name}`)
-  const persist = openPostgres({ target, connection, transactionTimeoutMs, lockTimeoutMs })
-  stack.defer(() => persist.close())
-  const { streamLengthMax } = settings
-  const publish = redis === null ? publishNothing : openRedis({ redis, streamLengthMax })
-  const limits = {
-    consumer: consumer.name,
-    eventPastMsMax: settings.eventPastDaysMax * dayMs,
-    eventFutureMsMax: settings.eventFutureHoursMax * hourMs,
-    valueBytesMax,
-  }
-  const decode = openPiscina({
-    definition,
-    consumerUrl: consumer.url,
-    limits,
-    workers: settings.workers,
-    now: clock.nowMs,
-    onError: fail,
-  })
-  stack.defer(() => decode.close())
-  await prepareDays(persist, settings, clock.nowMs(), stop.signal)
-  const consume = openKafkajs({
-    kafka,
-    topic: definition.topic,
 
-    ...settings,
-    group: settings.group || consumer.name,
-    restartsMax: clientRestartsMax,
-  })
+  /** A Redis that was away may have come back with less. */
+  let streamsInDoubt = false
+  let streamsComparedAtMs = clock.nowMs()
+  const rooms = await openRooms(
+    {
+      settings,
+      consumer,
+      logger,
+      nowMs: clock.nowMs,
+      signal: stop.signal,
+      onError: fail,
+      onRedisBack: () => {
+        streamsInDoubt = true
+      },
+    },
+    stack,
+  )
+  const { consume, persist, publish, publishes } = rooms
   const settleCounters = {
     records: metrics.counter('records_total', { room: 'settle' }),
     batches: metrics.counter('batches_total', { room: 'settle' }),
@@ -134,13 +86,6 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     failed: (error) => logger.debug({ err: error }, 'the offset mirror is late'),
   })
   stack.defer(() => settler.stop())
-
-  // A Redis that was away may have come back with less.
-  let streamsInDoubt = false
-  let streamsComparedAtMs = clock.nowMs()
-  redis?.on('ready', () => {
-    streamsInDoubt = true
-  })
 
   // Lanes, the gate, and what they tell.
   const down = new Map<string, number>()
@@ -174,7 +119,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     publish,
     lanes,
     budget,
-    policy: { topic: definition.topic, publishes, streamLost: settings.streamLost },
+    policy: { topic, publishes, streamLost: settings.streamLost },
     startFrom: settings.startFrom,
     patiently: (work) =>
       retry(work, backoff, stop.signal, (error, attempt, delayMs) => retrying('consume', error, attempt, delayMs)),
@@ -202,37 +147,11 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
       failed: fail,
     },
   })
-  observeProcess(metrics, assignment, budget, definition.topic, clock.nowMs)
+  observeProcess(metrics, assignment, budget, topic, clock.nowMs)
   metrics.gauge('info', { version: options.version, consumer: consumer.name, replica: options.replica }).set(1)
 
   const sizes = { last: 0 }
   const observers = lanes.map(() => observeLane(metrics, clock, sizes, retrying))
-
-  /** Aborted with a LostError: the lane has to start over, though none of its rooms has noticed. */
-  const relapses = lanes.map(() => new AbortController())
-  async function serve(lane: Lane, index: number): Promise<void> {
-    const persistLane = persist.lane(index)
-    const rooms: Rooms = { decode, persist: persistLane, publish, settle: settler }
-    const observer = observers[index] as (typeof observers)[number]
-    try {
-      for (;;) {
-        try {
-          const relapse = (relapses[index] as AbortController).signal
-          return await flow(lane, rooms, backoff, observer, AbortSignal.any([stop.signal, relapse]))
-        } catch (error) {
-          if (!(error instanceof LostError) || stop.signal.aborted) throw error
-          relapses[index] = new AbortController()
-          if (error.code === 'FENCED') metrics.counter('fenced_total').add()
-          metrics.counter('lost_total', { code: error.code }).add()
-          logger.warn({ lane: index, code: error.code, reason: error.message }, 'lost: starting the lane over')
-          for (const clock of Object.values(observer.clocks)) clock.reset()
-          assignment.reset(lane)
-        }
-      }
-    } finally {
-      await persistLane.close().catch(() => {})
-    }
-  }
 
   // Health, and the admin port.
   const health = createHealth({ progressTimeoutMs: settings.progressTimeoutMs, now: clock.nowMs })
@@ -270,7 +189,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
         lanes: lanes.length,
         partitions: lanes.flatMap((lane) =>
           [...lane.partitions.values()].map(({ partition, marks, highWatermark }) => ({
-            topic: definition.topic,
+            topic,
             partition,
             lane: lane.index,
             marks: marks.all(),
@@ -281,7 +200,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
       metrics,
     )
   }
-  const admin: Admin = await startAdmin({
+  const admin = await startAdmin({
     host: settings.adminHost,
     port: settings.adminPort,
     metrics: {
@@ -299,38 +218,41 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   stack.defer(() => admin.close())
 
   // Serve.
-  const serving = lanes.map(serve)
+  const { serving, compareStreams } = serveLanes({
+    lanes,
+    observers,
+    rooms,
+    settler,
+    assignment,
+    backoff,
+    metrics,
+    logger,
+    signal: stop.signal,
+  })
   for (const one of serving) one.catch(fail)
   const running = consume.run(assignment)
   running.catch(fail)
   void watch().catch(fail)
-  logger.info(
-    { topic: definition.topic, partitions: partitionCount, lanes: lanes.length, publishes, admin: admin.url },
-    'serving',
-  )
+  const { partitionCount: partitions } = rooms
+  logger.info({ topic, partitions, lanes: lanes.length, publishes, admin: admin.url }, 'serving')
   options.onServing?.(admin.url)
 
-  async function compareStreams(): Promise<void> {
+  async function compareWhatIsInDoubt(): Promise<void> {
     if (phase !== 'running' || (!streamsInDoubt && clock.nowMs() - streamsComparedAtMs < streamsComparedMs)) return
     streamsInDoubt = false
     streamsComparedAtMs = clock.nowMs()
-    try {
-      for (const [index, lane] of lanes.entries()) {
-        const lost = await forgottenBy(publish, lane)
-        if (lost !== null) relapses[index]?.abort(lost)
-      }
-    } catch (error) {
+    await compareStreams().catch((error: unknown) => {
       streamsInDoubt = true
       logger.debug({ err: error }, 'could not compare the streams')
-    }
+    })
   }
 
-  /** Once a second: is there progress? Once an hour: are the next days' partitions there? */
+  /** Once a second: is there progress? Once a day: are the next days' partitions there? */
   async function watch(): Promise<void> {
     let preparedDay = dayOf(clock.nowMs())
     for await (const _ of every(1000, undefined, { signal: stop.signal, ref: false })) {
       observeHealth()
-      void compareStreams()
+      void compareWhatIsInDoubt()
       const { ok, reasons } = health.live()
       if (!ok) {
         throw new FatalError(
@@ -385,18 +307,6 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     await consume.stop()
     await running
   }
-}
-
-function prepareDays(
-  persist: ReturnType<typeof openPostgres>,
-  settings: Settings,
-  nowMs: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const today = dayOf(nowMs)
-  // Yesterday's too: at midnight its last events are still on their way.
-  const days = Array.from({ length: settings.partitionsAheadDays + 2 }, (_, index) => today - 1 + index)
-  return persist.prepare(days, signal)
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -1,0 +1,113 @@
+/** Connects, checks what must hold, and opens a technology for each room: the one place that says which. */
+import kafkajs from 'kafkajs'
+import type { Logger } from 'pino'
+import { aheadDays } from '../core/day.ts'
+import type { Settings } from '../core/settings.ts'
+import { registerCodecs } from '../flow/consume/codecs.ts'
+import { openKafkajs } from '../flow/consume/kafkajs.ts'
+import { kafkajsLog } from '../flow/consume/kafkajs-log.ts'
+import type { Consume } from '../flow/consume/port.ts'
+import { openPiscina } from '../flow/decode/piscina.ts'
+import type { Decode } from '../flow/decode/port.ts'
+import type { Persist } from '../flow/persist/port.ts'
+import { openPostgres } from '../flow/persist/postgres.ts'
+import { publishNothing } from '../flow/publish/none.ts'
+import type { Publish } from '../flow/publish/port.ts'
+import { openRedis } from '../flow/publish/redis.ts'
+import { kafkaConfig } from './connect-kafka.ts'
+import { connectPostgres, postgresConfig } from './connect-postgres.ts'
+import { connectRedis } from './connect-redis.ts'
+import type { LoadedConsumer } from './load-consumer.ts'
+import { checkPostgres, checkRedis, checkTopic } from './preflight.ts'
+
+export interface OpenRooms {
+  readonly consume: Consume
+  readonly decode: Decode
+  readonly persist: Persist
+  readonly publish: Publish
+  /** False: the consumer has no route, or Redis is off. */
+  readonly publishes: boolean
+  readonly partitionCount: number
+}
+
+export interface OpenRoomsOptions {
+  readonly settings: Settings
+  readonly consumer: LoadedConsumer
+  readonly logger: Logger
+  readonly nowMs: () => number
+  readonly signal: AbortSignal
+  /** A room has failed beside any batch. */
+  readonly onError: (error: Error) => void
+  /** A connection to Redis was made anew: it may have come back with less. */
+  readonly onRedisBack: () => void
+}
+
+const dayMs = 86_400_000
+const hourMs = 3_600_000
+const valueBytesMax = 16 * 1024 * 1024
+/** kafkajs restarts inside itself so many times in a row before the process would rather start anew. */
+const clientRestartsMax = 10
+
+/** Whatever is wrong is one FatalError; what was opened until then is closed with `stack`. */
+export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposableStack): Promise<OpenRooms> {
+  const { settings, consumer, logger, nowMs, signal } = options
+  const { name, url, definition } = consumer
+  const { topic, table } = definition
+  const publishes = definition.route !== undefined && settings.redisUrls.length > 0
+
+  registerCodecs()
+  const kafka = new kafkajs.Kafka(kafkaConfig(settings, kafkajsLog(logger)))
+  const preflight = await connectPostgres(settings, `millrace ${name} preflight`)
+  let partitionCount: number
+  try {
+    await checkPostgres(preflight, consumer)
+    partitionCount = await checkTopic(kafka, preflight, consumer, settings)
+  } finally {
+    await preflight.end().catch(() => {})
+  }
+
+  let publish = publishNothing
+  if (publishes) {
+    const redis = await connectRedis(settings, {
+      name: `millrace-${name}`,
+      onError: (error) => logger.debug({ err: error }, 'redis connection error'),
+    })
+    stack.defer(() => redis.disconnect())
+    await checkRedis(redis)
+    redis.on('ready', options.onRedisBack)
+    publish = openRedis({ redis, streamLengthMax: settings.streamLengthMax })
+  }
+
+  const persist = openPostgres({
+    target: { consumer: name, topic, table },
+    connection: postgresConfig(settings, `millrace ${name}`),
+    transactionTimeoutMs: settings.transactionTimeoutMs,
+    lockTimeoutMs: settings.lockTimeoutMs,
+  })
+  stack.defer(() => persist.close())
+  await prepareDays(persist, settings, nowMs(), signal)
+
+  const decode = openPiscina({
+    definition,
+    consumerUrl: url,
+    limits: {
+      consumer: name,
+      eventPastMsMax: settings.eventPastDaysMax * dayMs,
+      eventFutureMsMax: settings.eventFutureHoursMax * hourMs,
+      valueBytesMax,
+    },
+    workers: settings.workers,
+    now: nowMs,
+    onError: options.onError,
+  })
+  stack.defer(() => decode.close())
+
+  const group = settings.group || name
+  const consume = openKafkajs({ ...settings, kafka, topic, group, restartsMax: clientRestartsMax })
+  return { consume, decode, persist, publish, publishes, partitionCount }
+}
+
+/** From yesterday on (at midnight its last events are still on their way) as many days ahead as the settings say. */
+export function prepareDays(persist: Persist, settings: Settings, nowMs: number, signal: AbortSignal): Promise<void> {
+  return persist.prepare(aheadDays(nowMs, { ahead: settings.partitionsAheadDays }), signal)
+}
