@@ -82,7 +82,7 @@ function header(picture: Picture, width: number, style: Style, paint: Paint): st
   const { elapsedMs, forMs, phase } = picture
   const left = ` millrace `
   const time = forMs === null ? clock(elapsedMs) : `${clock(Math.min(elapsedMs, forMs))} of ${clock(forMs)}`
-  const right = `${phase}  ${time} `
+  const right = `  ${phase}  ${time} `
   const middle = fit(
     ` ${picture.consumer}, ${picture.replicas.length} replicas, seed ${picture.seed}`,
     width - left.length - right.length,

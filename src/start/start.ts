@@ -158,6 +158,7 @@ async function run(
   await orFailure(assigned(watch, partitions, now, signal))
   tell(`${replicas.length} replicas serve ${partitions} partitions`)
   const primed = await prime()
+  watch.primed = primed
 
   // Load, watched.
   const view = openView(output, styleOf(io.env, output.isTerminal), now)

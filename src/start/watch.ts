@@ -22,6 +22,8 @@ export interface WatchOptions {
 export interface Watch {
   readonly recorder: Recorder
   phase: string
+  /** What was sent before the load began. */
+  primed: number
   /** Set once it runs; the clock of the picture starts with it. */
   load: Load | null
   /** Highest resident memory of each replica over all its lives, in bytes. */
@@ -142,6 +144,7 @@ export function openWatch(options: WatchOptions): Watch {
   }
 
   const watch: Watch = {
+    primed: 0,
     recorder,
     peaks,
     look,
@@ -199,7 +202,7 @@ export function openWatch(options: WatchOptions): Watch {
         addresses: options.addresses,
         load: {
           perSecond: first && last && loadSeconds > 0 ? (last.produced - first.produced) / loadSeconds : 0,
-          produced: stats?.produced ?? 0,
+          produced: watch.primed + (stats?.produced ?? 0),
           waiting: stats?.waiting ?? 0,
           failed: stats?.failed ?? 0,
           lateMsP99: stats?.lateMsP99 ?? 0,
