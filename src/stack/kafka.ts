@@ -26,6 +26,8 @@ const settings: Record<string, string> = {
   'share.coordinator.state.topic.num.partitions': '1',
   'unclean.leader.election.enable': 'false',
   // A group starts with its first member, and tests may use short sessions.
+  // Each partition's first append makes its index files: at the usual 10 MiB each, a hundred of them stall the broker for seconds.
+  'log.index.size.max.bytes': '262144',
   'group.initial.rebalance.delay.ms': '0',
   'group.min.session.timeout.ms': '1000',
   // After kill -9 a broker may come back only when the controller has given up its last life; the default is 9 s.
