@@ -84,7 +84,7 @@ test('a drain that cannot end: a second signal ends it at once, and so does its 
   const secondMs = performance.now()
   impatient.kill('SIGTERM')
   assert.equal((await within('a second signal to end it', 5000, impatient.ended)).code, 1)
-  assert(performance.now() - secondMs < 1000, 'at once')
+  assert(performance.now() - secondMs < 2000, 'at once')
   proxy.release()
 
   const late = await world.replica({ MILLRACE_REDIS: through(world.redisUrl, proxy) })

@@ -45,6 +45,32 @@ test('PostgreSQL is killed, and restarted in order, under load', async (t) => {
   await world.proof()
 })
 
+test('Kafka is killed under load', async (t) => {
+  const world = await servers.world(t)
+  const replicas = [await world.replica(), await world.replica()]
+  const load = world.load({ rate: 500 })
+  await world.untilServing()
+  await world.stack.restart('kafka', { signal: 'SIGKILL' })
+  // The client may give up, as long as it says so: whoever supervises the process starts another.
+  for (const one of replicas) one.expectEnd()
+  await until('the replicas to go on, or to end', 60_000, async () => {
+    for (const one of replicas.filter(({ isAlive }) => isAlive)) {
+      const { partitions } = await one.status()
+      if (partitions.length === 0) return null
+    }
+    return true
+  })
+  for (const one of replicas.filter(({ isAlive }) => !isAlive)) {
+    t.diagnostic(`${one.name}: ${one.log.at(-1)}`)
+    assert.match(one.log.at(-1) as string, /^millrace: KAFKA_CRASHED: /)
+    await world.replica()
+  }
+  await world.untilServing(undefined, 60_000)
+  await load.stop()
+  await world.untilDrained()
+  await world.proof()
+})
+
 /** What a machine that loses power does to the append-only file: the last writes, acknowledged as they were, are gone. */
 async function killRedis(world: World, bytesLost: number): Promise<void> {
   await world.stack.stopServer('redis', { signal: 'SIGKILL' })
