@@ -69,6 +69,8 @@ export function jvmFlags(parts: Omit<KafkaParts, 'format'>, heap = ['-Xms512m', 
   return [
     ...heap,
     '-XX:+UseSerialGC',
+    // The first compiler only: for a minute after the start the second one takes a third of a core, which everything here has to share.
+    '-XX:TieredStopAtLevel=1',
     '-XX:-UsePerfData',
     '-XX:+ExitOnOutOfMemoryError',
     ...(parts.archive
@@ -86,7 +88,7 @@ export function kafkaMarker(folder: string): string[] {
   return [`@${join(folder, 'kafka.jvm')}`, 'kafka.Kafka']
 }
 
-/** `quick`: the JVM's first compiler only and a small heap, for tests, where starting soon is worth more than throughput. */
+/** `quick`: a small heap and a short broker session, for tests, where starting soon is worth more than throughput. */
 export function launchKafka(
   parts: KafkaParts,
   folder: string,
@@ -109,7 +111,7 @@ export function launchKafka(
         cpSync(parts.format, `${data}.new`, { recursive: true })
         renameSync(`${data}.new`, data)
       }
-      const flags = jvmFlags(parts, quick ? ['-Xms128m', '-Xmx512m', '-XX:TieredStopAtLevel=1'] : undefined)
+      const flags = jvmFlags(parts, quick ? ['-Xms128m', '-Xmx512m'] : undefined)
       const quoted = flags.map((flag) => `"${flag.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"\n`)
       writeFileSync(join(folder, 'kafka.jvm'), quoted.join(''))
       writeFileSync(properties, brokerProperties(data, ports, { ...(quick ? quickSettings : {}), ...overrides }))
