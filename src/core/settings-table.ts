@@ -168,7 +168,7 @@ export const rows = {
   ),
   inFlightBytesMax: row(
     k.bytes(mib, 4096 * mib),
-    64 * mib,
+    32 * mib,
     'Record bytes held by the process at most; beyond it nothing is pulled. Resident memory is a few times this.',
   ),
   eventPastDaysMax: row(
