@@ -4,22 +4,25 @@
  */
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
+import pino from 'pino'
 import type { Decoded } from '../../src/core/batch.ts'
 import { LostError } from '../../src/core/errors.ts'
-import { RoomClock } from '../../src/core/stage.ts'
+import { createMetrics } from '../../src/core/metrics.ts'
 import { Budget } from '../../src/flow/budget.ts'
 import { createMemoryKafka, type MemoryKafka, openMemoryConsume } from '../../src/flow/consume/memory.ts'
 import type { Consume } from '../../src/flow/consume/port.ts'
 import { openMemoryDecode } from '../../src/flow/decode/memory.ts'
 import { Lane } from '../../src/flow/lane.ts'
 import { createMemoryDatabase, type MemoryDatabase, openMemoryPersist } from '../../src/flow/persist/memory.ts'
-import type { Persist, PersistLane } from '../../src/flow/persist/port.ts'
-import { flow, notedSince, type Observer, type Rooms } from '../../src/flow/pipeline.ts'
+import type { Persist } from '../../src/flow/persist/port.ts'
+import { notedSince, type Observer } from '../../src/flow/pipeline.ts'
 import { createMemoryStreams, type MemoryStreams, openMemoryPublish } from '../../src/flow/publish/memory.ts'
 import type { Publish } from '../../src/flow/publish/port.ts'
 import { openMemorySettle } from '../../src/flow/settle/memory.ts'
 import { openSettler } from '../../src/flow/settle/settler.ts'
 import { Assignment } from '../../src/process/assignment.ts'
+import { type LaneObserver, observeLane } from '../../src/process/observe.ts'
+import { serveLanes } from '../../src/process/serve-lanes.ts'
 import { definition, type EventSpec, eventText, limits, nowMs } from './batches.ts'
 
 export const group = 'tests'
@@ -80,9 +83,12 @@ export interface Process {
   readonly lanes: readonly Lane[]
   readonly budget: Budget
   readonly consume: Consume
-  /** Why lanes started over. */
-  readonly lost: string[]
+  /** What was found lost at the gate. */
+  readonly refills: string[]
   readonly sought: string[]
+  /** How often a lane started over. */
+  resets(): number
+  compareStreams(): Promise<void>
   /** Rejects when the process has failed. */
   readonly failed: Promise<never>
   /** All lanes have ended. */
@@ -92,7 +98,7 @@ export interface Process {
   kill(): Promise<void>
 }
 
-/** The parts of src/process/lifecycle.ts that are not about servers, settings or metrics. */
+/** What src/process/lifecycle.ts puts together, without servers, settings and the admin port. */
 export function startProcess(house: House, options: ProcessOptions = {}): Process {
   const { lanes: laneCount = 2, rowsMax = 50, bytesInFlightMax = 1_000_000 } = options
   const stop = new AbortController()
@@ -129,7 +135,7 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
     { length: laneCount },
     (_, index) => new Lane(index, { rowsMax, bytesMax: 100_000 }, (bytes) => budget.give(bytes)),
   )
-  const lost: string[] = []
+  const refills: string[] = []
   const sought: string[] = []
   const assignment = new Assignment({
     consume,
@@ -146,39 +152,35 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
       taken() {},
       sought: (partition, from, to) => sought.push(`${partition}: ${from} -> ${to}`),
       streamLost: (partition, all, from) =>
-        lost.push(
+        refills.push(
           `${all.map(({ family, found, expected }) => `${family}:{${partition}} ${found} of ${expected}`)}, from ${from}`,
         ),
       failed: fail,
     },
   })
-  const clock = () => new RoomClock(() => 0)
-  const observer: Observer = {
-    clocks: { decode: clock(), persist: clock(), publish: clock() },
-    decoded() {},
-    persisted() {},
-    published() {},
-    retrying() {},
-    ...options.observe,
+  const reset = assignment.reset.bind(assignment)
+  let resets = 0
+  assignment.reset = (lane) => {
+    resets++
+    reset(lane)
   }
+  const metrics = createMetrics({ processMetrics: false })
+  const clock = { nowMs: () => nowMs, steadyMs: () => 0 }
+  const observers = lanes.map(
+    (): LaneObserver => ({ ...observeLane(metrics, clock, { last: 0 }, () => {}), ...options.observe }),
+  )
   const decode = openMemoryDecode(definition, limits, () => nowMs)
-
-  async function serve(lane: Lane, index: number): Promise<void> {
-    const persistLane: PersistLane = persist.lane(index)
-    const rooms: Rooms = { decode, persist: persistLane, publish, settle: settler }
-    for (;;) {
-      try {
-        return await flow(lane, rooms, backoff, observer, stop.signal)
-      } catch (error) {
-        if (!(error instanceof LostError) || stop.signal.aborted) throw error
-        lost.push(error.code)
-        for (const one of Object.values(observer.clocks)) one.reset()
-        assignment.reset(lane)
-      }
-    }
-  }
-
-  const serving = lanes.map(serve)
+  const { serving, compareStreams } = serveLanes({
+    lanes,
+    observers,
+    rooms: { consume, decode, persist, publish, publishes: true, partitionCount: house.kafka.partitions },
+    settler,
+    assignment,
+    backoff,
+    metrics,
+    logger: pino({ level: 'silent' }),
+    signal: stop.signal,
+  })
   for (const one of serving) one.catch((error: unknown) => !dead && fail(error))
   const running = consume.run(assignment)
   running.catch((error: unknown) => !dead && fail(error))
@@ -188,8 +190,10 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
     lanes,
     budget,
     consume,
-    lost,
+    refills,
     sought,
+    resets: () => resets,
+    compareStreams,
     failed: failure.promise,
     served: Promise.allSettled(serving),
     async drain() {
