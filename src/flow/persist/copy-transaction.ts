@@ -12,12 +12,13 @@ import type { Client, Connection, Submittable } from 'pg'
 class CopyTransaction implements Submittable {
   readonly #text: string
   readonly #buffers: readonly Uint8Array[]
-  readonly #settled: { resolve: () => void; reject: (error: Error) => void }
+  readonly #settled: { resolve: (tags: string[]) => void; reject: (error: Error) => void }
+  readonly #tags: string[] = []
 
   constructor(
     text: string,
     buffers: readonly Uint8Array[],
-    settled: { resolve: () => void; reject: (error: Error) => void },
+    settled: { resolve: (tags: string[]) => void; reject: (error: Error) => void },
   ) {
     this.#text = text
     this.#buffers = buffers
@@ -42,10 +43,12 @@ class CopyTransaction implements Submittable {
   /** The data is on its way already. */
   handleCopyInResponse(): void {}
 
-  handleCommandComplete(): void {}
+  handleCommandComplete({ text }: { readonly text: string }): void {
+    this.#tags.push(text)
+  }
 
   handleReadyForQuery(): void {
-    this.#settled.resolve()
+    this.#settled.resolve(this.#tags)
   }
 
   handleError(error: Error): void {
@@ -58,8 +61,8 @@ class CopyTransaction implements Submittable {
   handlePortalSuspended(): void {}
 }
 
-/** Runs `text`, feeding the n-th COPY in it from the n-th buffer. The n-th buffer must be a whole COPY BINARY stream. */
-export function runCopies(client: Client, text: string, buffers: readonly Uint8Array[]): Promise<void> {
+/** Runs `text`, feeding the n-th COPY in it from the n-th buffer, a whole COPY BINARY stream; answers the command tags. */
+export function runCopies(client: Client, text: string, buffers: readonly Uint8Array[]): Promise<string[]> {
   return new Promise((resolve, reject) => {
     client.query(new CopyTransaction(text, buffers, { resolve, reject }))
   })

@@ -7,7 +7,7 @@
  */
 import pg from 'pg'
 import type { Decoded, Slice } from '../../core/batch.ts'
-import { LostError } from '../../core/errors.ts'
+import { assert, LostError } from '../../core/errors.ts'
 import { formatUuid } from '../../core/identity.ts'
 import type { LedgerRow } from '../../core/ledger.ts'
 import { ensurePartitions } from '../../schema/partitions.ts'
@@ -142,7 +142,10 @@ function openLane(options: PostgresOptions, index: number, freeLedger: (error: u
       buffers.push(batch.rejects.bytes)
     }
     statements.push('COMMIT')
-    await runCopies(client, statements.join(';'), buffers)
+    const tags = await runCopies(client, statements.join(';'), buffers)
+    const copied = tags.reduce((rows, tag) => rows + Number(/^COPY (\d+)$/.exec(tag)?.[1] ?? 0), 0)
+    const sent = batch.rows.count + batch.rejects.count
+    assert(copied === sent, () => `PostgreSQL copied ${copied} rows of ${sent}`)
   }
 
   async function stage(
