@@ -212,7 +212,9 @@ interface Steady {
 async function steady(): Promise<Steady> {
   say(`steady: ${flags.rate} events/s for ${flags.steady} s into ${flags.replicas} replicas`)
   await reset()
-  const setting = { ...env(true), MILLRACE_START_FROM: 'latest' }
+  // As `npm start` does: the lanes of all replicas together are about as many as cores.
+  const lanes = String(Math.max(1, Math.round(cpus().length / Number(flags.replicas))))
+  const setting = { MILLRACE_LANES: lanes, ...env(true), MILLRACE_START_FROM: 'latest' }
   const replicas = await Promise.all(
     Array.from({ length: Number(flags.replicas) }, (_, n) =>
       startReplica(setting, join(logs, `steady-${n}.log`), profiling),

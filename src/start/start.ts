@@ -129,7 +129,15 @@ async function run(
       log: join(logs, `${name}.log`),
       execPath: io.execPath,
       args: [io.mainPath, 'consume', consumerName],
-      env: { ...io.env, ...servers.env, MILLRACE_ADMIN_PORT: '0', MILLRACE_REPLICA: name, MILLRACE_LOG_FORMAT: 'json' },
+      env: {
+        // On one machine the lanes of all replicas together are about as many as cores: more of them make smaller batches and longer queues.
+        MILLRACE_LANES: String(Math.max(1, Math.round(io.cores / options.replicas))),
+        ...io.env,
+        ...servers.env,
+        MILLRACE_ADMIN_PORT: '0',
+        MILLRACE_REPLICA: name,
+        MILLRACE_LOG_FORMAT: 'json',
+      },
       now,
       onEvent: (text) => watch?.event(text),
     })
