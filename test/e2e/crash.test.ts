@@ -182,3 +182,20 @@ test('duplicates by the thousand, and a process that dies between storing and pu
   await world.proof()
   assert(duplicates > 500, `${duplicates} duplicates`)
 })
+
+test('two groups over one ledger, by mistake: both believe to own every partition, and fence each other', async (t) => {
+  const world = await servers.world(t)
+  const replica = await world.replica()
+  const stranger = await world.replica({ MILLRACE_GROUP: `${world.name}_other` })
+  const load = world.load({ rate: 1000, duplicates: 0.01 })
+  await until('both to be fenced again and again', 30_000, async () => {
+    const fenced = await Promise.all([replica, stranger].map((one) => one.metric('millrace_fenced_total')))
+    if (Math.min(...fenced) >= 5) return true
+    throw new Error(`fenced ${fenced.join(', ')}`)
+  })
+  assert.equal((await stranger.stop()).code, 0)
+  await load.stop()
+  await world.untilDrained()
+  t.diagnostic(`fenced ${await replica.metric('millrace_fenced_total')} times`)
+  await world.proof()
+})

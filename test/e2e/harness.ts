@@ -5,7 +5,6 @@
  * Each world has a database, a consumer group and a Redis database of its own, and begins at the end of the topic as it finds it, so tests of a file
  * do not see each other's events. Every choice of a test comes from `world.random`, whose seed is told; MILLRACE_TEST_SEED repeats it.
  */
-import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { after, before, type TestContext } from 'node:test'
@@ -13,14 +12,14 @@ import { Redis } from 'ioredis'
 import kafkajs, { type Admin, type Kafka } from 'kafkajs'
 import pg from 'pg'
 import definition from '../../consumers/cloud-events.ts'
-import { FatalError } from '../../src/core/errors.ts'
 import { mendKafkajs } from '../../src/flow/consume/kafkajs-mend.ts'
 import type { RedisClient } from '../../src/process/connect-redis.ts'
 import { migrate } from '../../src/schema/migrate.ts'
-import { type SimulateOptions, type SimulateStats, simulate } from '../../src/simulate/kafka.ts'
 import { createRandom, type Random } from '../../src/simulate/random.ts'
 import { type Stack, type StackOptions, startStack } from '../../src/stack/stack.ts'
-import { type VerifyResult, verify } from '../../src/verify/verify.ts'
+import type { VerifyResult } from '../../src/verify/verify.ts'
+import { type Load, type LoadOptions, startLoad } from './load.ts'
+import { type Made, nothingMade, prove } from './proof.ts'
 import { endWatchdog, type Replica, startReplica } from './replica.ts'
 import { Enough, until, within } from './until.ts'
 
@@ -55,17 +54,6 @@ export interface WorldOptions {
   readonly redis?: { readonly client: RedisClient; readonly env: Readonly<Record<string, string>> }
 }
 
-export interface Load {
-  readonly seed: number
-  /** Acknowledged records so far, at most a second old. */
-  readonly produced: number
-  readonly done: Promise<SimulateStats>
-  stop(): Promise<SimulateStats>
-}
-
-/** What was sent, by kind; all of it acknowledged, except what failed: that may have been written or not. */
-export type Made = Pick<SimulateStats, 'events' | 'duplicates' | 'poison' | 'failed'>
-
 export interface World {
   readonly stack: Stack
   readonly name: string
@@ -80,7 +68,7 @@ export interface World {
   readonly admin: Admin
   readonly replicas: readonly Replica[]
   replica(env?: Readonly<Record<string, string>>): Promise<Replica>
-  load(options: Partial<SimulateOptions> & { readonly rate: number }): Load
+  load(options: LoadOptions): Load
   ends(): Promise<Map<number, number>>
   ledger(): Promise<Map<number, number>>
   committed(): Promise<Map<number, number>>
@@ -123,15 +111,6 @@ export function useStack(options: Partial<StackOptions> = {}): {
 export async function ensureTopic(admin: Admin, partitions: number): Promise<void> {
   const exists = (await admin.listTopics()).includes(topic)
   if (!exists) await admin.createTopics({ topics: [{ topic, numPartitions: partitions }], waitForLeaders: true })
-}
-
-const nothing = { events: 0, duplicates: 0, poison: 0, failed: 0 }
-
-function sumOf(all: readonly Made[]): Made {
-  const sum = { ...nothing }
-  for (const one of all)
-    for (const kind of ['events', 'duplicates', 'poison', 'failed'] as const) sum[kind] += one[kind]
-  return sum
 }
 
 async function makeWorld(stack: Stack, t: TestContext, index: number, options: WorldOptions): Promise<World> {
@@ -254,37 +233,8 @@ async function makeWorld(stack: Stack, t: TestContext, index: number, options: W
       return one
     },
     load(given) {
-      const stop = new AbortController()
-      let produced = 0
-      const loadSeed = given.seed ?? random.below(1e9)
-      t.diagnostic(`load with seed ${loadSeed}`)
-      const done = simulate({
-        kafka: kafkaConfig,
-        topic,
-        duplicates: 0.001,
-        poison: 0.005,
-        binary: 0.2,
-        ...given,
-        seed: loadSeed,
-        signal: stop.signal,
-        now: Date.now,
-        explain: (error) => new FatalError('KAFKA_UNREACHABLE', String(error), '', error),
-        onStats: (stats) => {
-          produced = stats.produced
-        },
-      })
-      done.catch(() => {})
-      const load: Load = {
-        seed: loadSeed,
-        done,
-        get produced() {
-          return produced
-        },
-        stop() {
-          stop.abort()
-          return done
-        },
-      }
+      const load = startLoad({ kafka: kafkaConfig, topic, seed: random.below(1e9), ...given })
+      t.diagnostic(`load with seed ${load.seed}`)
       loads.push(load)
       return load
     },
@@ -333,43 +283,16 @@ async function makeWorld(stack: Stack, t: TestContext, index: number, options: W
         throw new Error(told.join('; '))
       }).then(() => {}),
     async proof(more = {}) {
-      const made = sumOf([...(await Promise.all(loads.map(({ done }) => done))), { ...nothing, ...more }])
+      const made = [...(await Promise.all(loads.map(({ done }) => done))), { ...nothingMade, ...more }]
       const client = await connect(postgresUrl)
-      const result = await verify({
-        consumer: 'cloud-events',
+      const result = await prove({
         group: name,
-        definition,
         kafka: kafkaConfig,
         client,
         redis,
-        toEnd: true,
-        examplesMax: 5,
-        signal: AbortSignal.timeout(60_000),
-        now: () => performance.now(),
+        made,
+        tell: (text) => t.diagnostic(text),
       })
-      const told = result.problems.map(({ kind, text }) => `${kind}: ${text}`).join('\n')
-      const { lost, duplicated, outOfOrder, wrong } = result
-      assert.deepEqual(
-        { lost, duplicated, outOfOrder, wrong },
-        { lost: 0, duplicated: 0, outOfOrder: 0, wrong: 0 },
-        told,
-      )
-      assert(result.holds)
-      assert.equal(result.produced, result.rows + result.rejects + result.duplicates + result.skips)
-      assert.equal(result.entries + result.trimmed, result.rows)
-      t.diagnostic(
-        `proof: ${result.produced} records, ${result.rows} rows, ${result.rejects} rejects, ${result.duplicates} duplicates, ${result.entries} entries`,
-      )
-      const counted = made.events + made.duplicates + made.poison
-      // A client that met a slow broker sends again what was written, and counts it once.
-      if (result.produced > counted)
-        t.diagnostic(`sent again by the client: ${result.produced - counted}, of ${made.failed} failed`)
-      assert(
-        result.rows >= made.events && result.rows <= made.events + made.failed,
-        `each event is a row: ${made.events}`,
-      )
-      assert(result.rejects >= made.poison && result.duplicates >= made.duplicates)
-      if (result.produced === counted) assert.equal(result.rejects, made.poison)
       proved = true
       return result
     },
