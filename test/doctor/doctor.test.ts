@@ -152,7 +152,7 @@ test('a topic unfit for its task, and a ledger ahead of it', async () => {
   const { text } = await see()
   assert.match(text, /^warn {2}kafka +records are kept for 0\.0 days only$/m)
   assert.match(text, /^warn {2}kafka +the topic is compacted/m)
-  assert.match(text, /^FAIL {2}kafka +messages may have 128\.0 MiB, more than inFlightBytesMax \(64\.0 MiB\)$/m)
+  assert.match(text, /^FAIL {2}kafka +messages may have 128\.0 MiB, more than inFlightBytesMax \(32\.0 MiB\)$/m)
   assert.match(text, /^FAIL {2}ledger +TOPIC_SHRUNK: .*\(partitions 9\)$/m)
   assert.match(text, /^FAIL {2}ledger +TOPIC_TRUNCATED: .*\(partitions 1\)$/m)
   await client.query('delete from ledger')
