@@ -39,7 +39,7 @@ before(async () => {
     if (index > 0) await admin.cluster('MEET', '127.0.0.1', portOf(nodes[0] as Stack))
   }
   for (const admin of admins) {
-    await until('the cluster to be whole', 20_000, async () => {
+    await until('the cluster to be whole', 45_000, async () => {
       const info = String(await admin.cluster('INFO'))
       return (info.includes('cluster_state:ok') && info.includes('cluster_known_nodes:3')) || null
     })
@@ -72,18 +72,18 @@ test('entries over three masters, one of which is killed, and one flushed', asyn
 
   const killed = nodes[world.random.below(3)] as Stack
   await killed.stopServer('redis', { signal: 'SIGKILL' })
-  await until('/readyz to answer 503', 20_000, async () => {
+  await until('/readyz to answer 503', 45_000, async () => {
     const codes = await Promise.all(world.replicas.map(async (one) => (await one.get('/readyz')).code))
     return codes.includes(503) || null
   })
   await killed.startServer('redis')
-  await world.untilServing(undefined, 30_000)
+  await world.untilServing(undefined, 60_000)
 
   const flushed = new Redis((nodes[world.random.below(3)] as Stack).redis)
   await flushed.flushall()
   await flushed.function('FLUSH')
   flushed.disconnect()
-  await world.untilServing(undefined, 30_000)
+  await world.untilServing(undefined, 60_000)
   await load.stop()
   await world.untilDrained()
   await world.proof()

@@ -94,7 +94,7 @@ test('a zombie sleeps in the middle of a transaction, with the ledger locked', a
   const successor = await world.replica()
   await until(
     'the successor to take over',
-    20_000,
+    45_000,
     async () => (await successor.status()).partitions.length === 12 || null,
   )
   const ownedMs = performance.now()

@@ -39,7 +39,7 @@ const quickSettings = {
   MILLRACE_KAFKA_REQUEST_TIMEOUT_MS: '5000',
   MILLRACE_REDIS_TIMEOUT_MS: '2000',
   MILLRACE_RETRY_BACKOFF_MAX_MS: '500',
-  MILLRACE_DRAIN_MS: '10000',
+  MILLRACE_DRAIN_MS: '20000',
   MILLRACE_PROGRESS_TIMEOUT_MS: '30000',
   MILLRACE_ADMIN_PORT: '0',
   MILLRACE_LOG_FORMAT: 'json',
@@ -152,7 +152,7 @@ async function makeWorld(stack: Stack, t: TestContext, index: number, options: W
   const ends = async () =>
     new Map((await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => [partition, Number(high)]))
   // The events of earlier tests are not ours.
-  const begins = await ends()
+  const begins = await until('the ends of a new topic', 30_000, ends)
   await sql.query(
     `INSERT INTO ledger (consumer, topic, partition, start_offset, next_offset)
      SELECT 'cloud-events', $1, * FROM unnest($2::int[], $3::bigint[], $3::bigint[])`,
@@ -242,20 +242,20 @@ async function makeWorld(stack: Stack, t: TestContext, index: number, options: W
     ledger,
     committed,
     rows,
-    untilRows: (count, limitMs = 30_000) =>
+    untilRows: (count, limitMs = 60_000) =>
       until(`${count} rows`, limitMs, async () => {
         stillAlive()
         const found = await rows()
         if (found >= count) return found
         throw new Error(`${found} rows`)
       }),
-    async untilServing(who, limitMs = 20_000) {
+    async untilServing(who, limitMs = 60_000) {
       const wanted = who ?? replicas.filter(({ isAlive }) => isAlive)
       const stored = async () => {
         const statuses = await Promise.all(wanted.map((one) => one.status()))
         return statuses.map(({ rooms }) => rooms.persist.records)
       }
-      const before = await stored()
+      const before = await until('the replicas to answer', limitMs, stored)
       await until('every replica to store something', limitMs, async () => {
         stillAlive()
         const living = replicas.filter(({ isAlive }) => isAlive)
@@ -267,7 +267,7 @@ async function makeWorld(stack: Stack, t: TestContext, index: number, options: W
         throw new Error(`stored: ${now.join(', ')}; before: ${before.join(', ')}`)
       })
     },
-    untilDrained: (limitMs = 40_000) =>
+    untilDrained: (limitMs = 90_000) =>
       until('the fleet to drain', limitMs, async () => {
         stillAlive()
         const [kafkaEnds, stored, settled] = [await ends(), await ledger(), await committed()]

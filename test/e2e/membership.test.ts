@@ -60,7 +60,7 @@ test('SIGTERM under load: exit 0, and everything that was stored is published an
   await world.untilServing([orphan])
   orphan.expectEnd()
   orphan.disconnect()
-  const { code } = await within('the replica to notice that its parent is gone', 15_000, orphan.ended)
+  const { code } = await within('the replica to notice that its parent is gone', 45_000, orphan.ended)
   assert.equal(code, 0, 'a dead parent ends it in order')
   await assertSettled(world)
   await load.stop()
@@ -93,7 +93,7 @@ test('a drain that cannot end: a second signal ends it at once, and so does its 
   await sleep(300)
   const { code, ms } = await late.stop()
   assert.equal(code, 1)
-  assert(ms > 3500 && ms < 10_000, `after ${ms} ms`)
+  assert(ms > 3500 && ms < 20_000, `after ${ms} ms`)
   assert.match(late.log.at(-1) as string, /^millrace: DRAIN_TIMEOUT: .* raise MILLRACE_DRAIN_MS/)
 
   await load.stop()

@@ -88,7 +88,7 @@ test('transactions: what was committed is stored once, what was aborted never, a
   const before = await total()
   await transact(world, sent, 3)
   // Kafka marks the partitions of a transaction after it has said that it is over: 30 records and 12 marks each.
-  await until('the marks to be written', 10_000, async () => (await total()) >= before + 3 * 42 || null)
+  await until('the marks to be written', 45_000, async () => (await total()) >= before + 3 * 42 || null)
   await world.untilDrained()
   const { rows } = await world.sql.query('SELECT count(*)::int FROM cloud_events WHERE event_id = ANY ($1)', [
     sent.aborted,
@@ -110,7 +110,7 @@ test('a transaction that stays open holds back what was written after it, and lo
   const headers = { 'content-type': 'application/cloudevents+json' }
   await transaction.send({ topic: 'cloud-events', messages: [{ partition: 5, value: JSON.stringify(event), headers }] })
   await world.load({ rate: 2000, events: 2000 }).done
-  await until('all but partition 5 to be stored', 15_000, async () => {
+  await until('all but partition 5 to be stored', 45_000, async () => {
     // The end that readers of committed records see.
     const [ends, ledger] = [await world.ends(), await world.ledger()]
     const behind = [...ends].filter(([partition, end]) => ledger.get(partition) !== end)
@@ -120,7 +120,7 @@ test('a transaction that stays open holds back what was written after it, and lo
   const ofFive = () => world.sql.query('SELECT count(*)::int FROM cloud_events WHERE kafka_partition = 5')
   assert.equal((await ofFive()).rows[0].count, 0)
   await transaction.commit()
-  await until('partition 5 to be stored', 10_000, async () => (await ofFive()).rows[0].count > 1 || null)
+  await until('partition 5 to be stored', 45_000, async () => (await ofFive()).rows[0].count > 1 || null)
   await world.untilDrained()
   await world.proof({ events: 1 })
 })

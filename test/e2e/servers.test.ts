@@ -13,7 +13,7 @@ const readiness = (world: World) =>
   Promise.all(world.replicas.filter(({ isAlive }) => isAlive).map(async (one) => (await one.get('/readyz')).code))
 
 async function untilReady(world: World, code: 200 | 503): Promise<void> {
-  await until(`/readyz to answer ${code}`, 20_000, async () => {
+  await until(`/readyz to answer ${code}`, 45_000, async () => {
     const codes = await readiness(world)
     if (codes.every((one) => one === code)) return true
     throw new Error(codes.join(', '))
@@ -111,7 +111,7 @@ test('Redis loses acknowledged writes, and nothing more comes that could show it
   await world.untilDrained()
   await killRedis(world, 100_000)
   await world.stack.startServer('redis')
-  await until('the lost entries to be filled in again', 15_000, async () => {
+  await until('the lost entries to be filled in again', 45_000, async () => {
     const refilled = await sumOf(world, 'millrace_refilled_entries_total')
     return refilled > 0 || null
   })
@@ -168,7 +168,7 @@ test('MILLRACE_STREAM_LOST=stop: the process ends, and says what is lost and wha
   await world.untilRows(1000)
   stops.expectEnd()
   await world.redis.del(...(await world.redis.keys('events:usage:*')))
-  const { code } = await within('the process to end', 20_000, stops.ended)
+  const { code } = await within('the process to end', 45_000, stops.ended)
   assert.equal(code, 1)
   const last = stops.log.at(-1) as string
   assert.match(last, /^millrace: STREAM_LOST: .*events:usage:\{\d+\} ends at 0, not \d+.*MILLRACE_STREAM_LOST=refill/)
