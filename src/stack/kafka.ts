@@ -65,12 +65,12 @@ export function brokerProperties(data: string, ports: KafkaPorts, overrides: Rec
 }
 
 /** Serial GC: one thread and the cheapest barriers; a young collection of this little live data takes a few milliseconds. */
-export function jvmFlags(parts: Omit<KafkaParts, 'format'>, heap = ['-Xms512m', '-Xmx1g']): string[] {
+export function jvmFlags(parts: Omit<KafkaParts, 'format'>, { quick = false, lasting = false } = {}): string[] {
   return [
-    ...heap,
+    ...(quick ? ['-Xms128m', '-Xmx512m'] : ['-Xms512m', '-Xmx1g']),
     '-XX:+UseSerialGC',
     // The first compiler only: for a minute after the start the second one takes a third of a core, which everything here has to share.
-    '-XX:TieredStopAtLevel=1',
+    ...(lasting ? [] : ['-XX:TieredStopAtLevel=1']),
     '-XX:-UsePerfData',
     '-XX:+ExitOnOutOfMemoryError',
     ...(parts.archive
@@ -88,13 +88,13 @@ export function kafkaMarker(folder: string): string[] {
   return [`@${join(folder, 'kafka.jvm')}`, 'kafka.Kafka']
 }
 
-/** `quick`: a small heap and a short broker session, for tests, where starting soon is worth more than throughput. */
+/** `quick` and `lasting` as the stack's options say: a small heap and a short broker session, or the second compiler. */
 export function launchKafka(
   parts: KafkaParts,
   folder: string,
   ports: KafkaPorts,
   overrides: Record<string, string>,
-  quick: boolean,
+  kind: { quick?: boolean; lasting?: boolean },
 ): Launch {
   const data = join(folder, 'kafka')
   const properties = join(folder, 'kafka.properties')
@@ -111,10 +111,10 @@ export function launchKafka(
         cpSync(parts.format, `${data}.new`, { recursive: true })
         renameSync(`${data}.new`, data)
       }
-      const flags = jvmFlags(parts, quick ? ['-Xms128m', '-Xmx512m'] : undefined)
+      const flags = jvmFlags(parts, kind)
       const quoted = flags.map((flag) => `"${flag.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"\n`)
       writeFileSync(join(folder, 'kafka.jvm'), quoted.join(''))
-      writeFileSync(properties, brokerProperties(data, ports, { ...(quick ? quickSettings : {}), ...overrides }))
+      writeFileSync(properties, brokerProperties(data, ports, { ...(kind.quick ? quickSettings : {}), ...overrides }))
     },
     ready: (signal) => kafkaReady(ports.kafka, signal),
   }

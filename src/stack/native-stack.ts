@@ -187,7 +187,7 @@ export async function startNativeStack(
 
 function makeLaunch(server: ServerName, options: StackOptions, folder: string, parts: Parts, ports: Ports): Launch {
   const quick = options.quick ?? false
-  if (server === 'kafka') return launchKafka(parts.kafka!, folder, ports, options.kafka ?? {}, quick)
+  if (server === 'kafka') return launchKafka(parts.kafka!, folder, ports, options.kafka ?? {}, options)
   if (server === 'postgres')
     return launchPostgres(parts.postgres!, folder, ports.postgres, options.postgres ?? {}, quick)
   return launchRedis(parts.redis!, folder, ports.redis, options.redis ?? {})

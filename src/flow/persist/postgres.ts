@@ -23,8 +23,8 @@ export interface PostgresOptions {
   readonly lockTimeoutMs: number
 }
 
-/** After a duplicate, this many batches are staged at once: a producer that sends again sends many again, and an aborted COPY leaves dead rows. */
-const stagedAfterDuplicate = 16
+/** After a duplicate, this many batches are staged at once: a producer that sends again sends many again. Staging costs twice a COPY. */
+const stagedAfterDuplicate = 1
 
 export function openPostgres(options: PostgresOptions): Persist {
   const { target } = options
