@@ -1,5 +1,16 @@
 -- The schema after all migrations: made by `npm run schema`, for reading. What is run are the numbered files.
 
+create table audit (
+  id bigint generated always as identity,
+  at timestamp with time zone not null default now(),
+  db_user text collate "C" not null default SESSION_USER,
+  actor text collate "C" not null,
+  action text collate "C" not null,
+  target text collate "C" not null,
+  detail jsonb not null default '{}'::jsonb,
+  constraint audit_pkey PRIMARY KEY (id)
+);
+
 create table cloud_events (
   id uuid not null,
   event_time timestamp with time zone not null,
@@ -15,6 +26,7 @@ create table cloud_events (
   kafka_offset bigint not null,
   kafka_time timestamp with time zone not null,
   ingested_at timestamp with time zone not null default now(),
+  data_bytes bytea,
   constraint cloud_events_pkey PRIMARY KEY (id)
 )
 partition by RANGE (id);
@@ -62,9 +74,16 @@ create table rejects (
   decoder text collate "C" not null,
   attempts integer not null default 0,
   rejected_at timestamp with time zone not null default now(),
+  event_type text collate "C",
+  tenant_id text collate "C",
+  state text collate "C" not null default 'open'::text,
+  state_at timestamp with time zone,
+  redrive_of bigint,
   constraint rejects_consumer_topic_partition_kafka_offset_key UNIQUE (consumer, topic, partition, kafka_offset),
-  constraint rejects_pkey PRIMARY KEY (id)
+  constraint rejects_pkey PRIMARY KEY (id),
+  constraint rejects_state CHECK (state = ANY (ARRAY['open'::text, 'redriving'::text, 'redriven'::text, 'discarded'::text]))
 );
+CREATE INDEX rejects_consumer_state_rejected_at_idx ON rejects USING btree (consumer, state, rejected_at);
 
 CREATE OR REPLACE PROCEDURE millrace_advance(IN consumer text, IN topic text, IN partitions integer[], IN expected bigint[], IN next bigint[], IN stored integer[], IN rejected integer[], IN duplicated integer[], IN skipped integer[], IN published bigint[], IN streams jsonb[])
  LANGUAGE plpgsql
@@ -196,12 +215,17 @@ begin
 end
 $function$;
 
+comment on table audit is 'Who did what by hand: one row for each action of the command line that changes something.';
+comment on column audit.actor is 'Whom the machine of the command line knew: user@host.';
+comment on column audit.action is 'As on the command line, say "rejects discard" or "offsets set".';
+comment on column audit.target is 'What it was done to: a consumer, a partition of a topic, a table.';
 comment on table cloud_events is 'CloudEvents, one row per (source, event_id). Ask by id >= millrace_id_floor(time) to touch only the days in question, also where the time is now() - interval.';
 comment on column cloud_events.id is 'millrace_event_id(event_time, source, event_id): the same event has the same id in every process and every replay.';
 comment on column cloud_events.event_time is 'The event''s own time, or the record''s Kafka timestamp where it has none.';
 comment on column cloud_events.event_id is 'The CloudEvents attribute id, unique within source.';
 comment on column cloud_events.extensions is 'Extension attributes that have no column of their own.';
 comment on column cloud_events.kafka_offset is 'With kafka_topic and kafka_partition: the record that made this row.';
+comment on column cloud_events.data_bytes is 'Data that is no JSON, byte for byte; its type is extensions->>''datacontenttype''.';
 comment on table ledger is 'How far each partition of a consumer is. Changed in the same transaction as the rows it counts, by millrace_advance only.';
 comment on column ledger.start_offset is 'First Kafka offset this ledger ever covered.';
 comment on column ledger.next_offset is 'First Kafka offset not yet persisted: everything from start_offset up to here is a row, a reject, a duplicate or a skip.';
@@ -215,3 +239,7 @@ comment on function millrace_make_partition is 'Makes the partition of a UTC day
 comment on table rejects is 'Records that could not become rows, byte for byte, with the reason. Written in the transaction that moves the ledger past them.';
 comment on column rejects.headers is 'Pairs [name, value in base64 or null] in the order of the record.';
 comment on column rejects.decoder is 'Name and version of the decoder that said no.';
+comment on column rejects.attempts is 'How often this record had been redriven before: 0 for one that a producer sent.';
+comment on column rejects.event_type is 'The type, where the decoder got far enough to read one.';
+comment on column rejects.tenant_id is 'The tenant, where the decoder got far enough to read one.';
+comment on column rejects.redrive_of is 'The reject whose redrive this is.';
