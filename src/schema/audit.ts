@@ -2,6 +2,7 @@
  * What operators do is written down: one row of `audit` for each action of the command line that changes something, in the transaction that does it
  * wherever there is one. The database's own user is noted beside the actor, who only is whom the machine of the command line knew.
  */
+import { hostname, userInfo } from 'node:os'
 import type { Session } from './sql.ts'
 
 export interface AuditEntry {
@@ -22,4 +23,15 @@ export async function audit(session: Session, { actor, action, target, detail = 
     [actor, action, target, JSON.stringify(detail)],
   )
   return rows[0].id
+}
+
+/** The actor on this machine. */
+export function operator(): string {
+  const host = hostname()
+  try {
+    return `${userInfo().username}@${host}`
+  } catch {
+    // A container may run under a number that has no name.
+    return `${process.getuid?.() ?? 'unknown'}@${host}`
+  }
 }
