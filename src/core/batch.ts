@@ -45,6 +45,8 @@ export interface Slice extends Range {
   readonly records: number
   readonly rows: number
   readonly rejects: number
+  /** Those of the rejects that a redrive has sent: known to be bad, and no sign of a bad deploy. */
+  readonly redriven?: number
   readonly skips: number
 }
 

@@ -181,6 +181,18 @@ export const rows = {
     1,
     'An event further in the future than this is rejected: a wrong clock, not a forecast.',
   ),
+  rejectPercentMax: row(
+    k.whole(0, 100),
+    10,
+    'More bad records than this among the last ones stop the process: a wrong deploy must not drain the topic into rejects. 0: no limit.',
+  ),
+  rejectWindowMs: row(k.whole(1000, hourMs), 60_000, 'The last ones are those of so long.'),
+  rejectWindowRecordsMin: row(k.whole(1, 10_000_000), 1000, 'Fewer records than this are not judged by their share.'),
+  rejectRunMax: row(
+    k.whole(0, 10_000_000),
+    1000,
+    'So many bad records in a row in one partition stop the process, however slowly they come. 0: no limit.',
+  ),
   retryBackoffMinMs: row(k.whole(1, 60_000), 50, 'First pause before the same batch is tried again.'),
   retryBackoffMaxMs: row(k.whole(10, 600_000), 5000, 'Longest pause; the delay after an outage ends.'),
 

@@ -22,6 +22,8 @@ export interface Rooms {
   readonly persist: PersistLane
   readonly publish: Publish
   readonly settle: Settler
+  /** Throws when too much of what comes in is bad: from this batch on nothing is stored. */
+  readonly admit: (batch: Decoded) => void
 }
 
 /** What the hallway tells the outside: once per batch, never per record. */
@@ -63,6 +65,7 @@ export async function flow(
     // Two batches are decoded at once; in order they are again here.
     advance(batch, states, 'decode')
     observer.decoded(batch)
+    rooms.admit(batch)
     const published = states.map(notedSince)
     const foreign = await patiently('persist', () => rooms.persist.persist(batch, published, signal))
     if (!batch.again) for (const [index, state] of states.entries()) note(state, published[index] as Published)

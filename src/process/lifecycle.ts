@@ -13,6 +13,7 @@ import { dayOf } from '../core/day.ts'
 import { FatalError, type TransientError } from '../core/errors.ts'
 import type { Room } from '../core/marks.ts'
 import type { Metrics } from '../core/metrics.ts'
+import { createRejectLimit } from '../core/reject-limit.ts'
 import type { Settings } from '../core/settings.ts'
 import { readStatus, type Status } from '../core/status.ts'
 import { Budget } from '../flow/budget.ts'
@@ -217,12 +218,22 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   })
   stack.defer(() => admin.close())
 
+  const limit = createRejectLimit({
+    consumer: consumer.name,
+    topic,
+    percentMax: settings.rejectPercentMax,
+    windowMs: settings.rejectWindowMs,
+    windowRecordsMin: settings.rejectWindowRecordsMin,
+    runMax: settings.rejectRunMax,
+  })
+
   // Serve.
   const { serving, compareStreams } = serveLanes({
     lanes,
     observers,
     rooms,
     settler,
+    admit: (batch) => limit(batch, clock.steadyMs()),
     assignment,
     backoff,
     metrics,

@@ -1,6 +1,7 @@
 /** Keeps every lane's pipeline running: what is lost starts over behind the gate, what is fatal or unknown ends the promise of its lane. */
 import type { Logger } from 'pino'
 import type { Backoff } from '../core/backoff.ts'
+import type { Decoded } from '../core/batch.ts'
 import { LostError } from '../core/errors.ts'
 import type { Metrics } from '../core/metrics.ts'
 import type { Lane } from '../flow/lane.ts'
@@ -16,6 +17,7 @@ export interface ServeLanesOptions {
   readonly observers: readonly LaneObserver[]
   readonly rooms: OpenRooms
   readonly settler: Settler
+  readonly admit: (batch: Decoded) => void
   readonly assignment: Assignment
   readonly backoff: Backoff
   readonly metrics: Metrics
@@ -31,7 +33,7 @@ export interface ServedLanes {
 }
 
 export function serveLanes(options: ServeLanesOptions): ServedLanes {
-  const { lanes, observers, rooms, settler, assignment, backoff, metrics, logger, signal } = options
+  const { lanes, observers, rooms, settler, admit, assignment, backoff, metrics, logger, signal } = options
   const { decode, publish } = rooms
   /** Aborted with a LostError: the lane has to start over, though none of its rooms has noticed. */
   const relapses = lanes.map(() => new AbortController())
@@ -44,7 +46,7 @@ export function serveLanes(options: ServeLanesOptions): ServedLanes {
         try {
           const relapse = (relapses[index] as AbortController).signal
           const either = AbortSignal.any([signal, relapse])
-          return await flow(lane, { decode, persist, publish, settle: settler }, backoff, observer, either)
+          return await flow(lane, { decode, persist, publish, settle: settler, admit }, backoff, observer, either)
         } catch (error) {
           if (!(error instanceof LostError) || signal.aborted) throw error
           relapses[index] = new AbortController()

@@ -76,6 +76,7 @@ export interface ProcessOptions {
   readonly publish?: (plain: Publish) => Publish
   readonly consume?: (plain: Consume) => Consume
   readonly observe?: Partial<Observer>
+  readonly admit?: (batch: Decoded) => void
 }
 
 export interface Process {
@@ -175,6 +176,7 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
     observers,
     rooms: { consume, decode, persist, publish, publishes: true, partitionCount: house.kafka.partitions },
     settler,
+    admit: options.admit ?? (() => {}),
     assignment,
     backoff,
     metrics,

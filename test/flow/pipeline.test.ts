@@ -354,6 +354,7 @@ test('aborted from outside in any room: what comes out is the reason, and nothin
         async close() {},
       },
       settle: { note() {}, async flush() {}, stop() {} },
+      admit() {},
     }
     const flowing = flow(lane, rooms, backoff, quiet, outer.signal)
     for (let n = 0; n < 10; n++) await turn()
@@ -377,6 +378,7 @@ test('aborted from outside while a room waits to try again: the reason, at once'
     },
     publish: { publish: async () => 0, last: async () => [], async close() {} },
     settle: { note() {}, async flush() {}, stop() {} },
+    admit() {},
   }
   const hour = { minMs: 3_600_000, maxMs: 3_600_000, random: () => 0 }
   const flowing = flow(lane, rooms, hour, quiet, outer.signal)
