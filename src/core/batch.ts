@@ -32,9 +32,18 @@ export interface PackedRun extends Omit<RecordRun, 'bytes'> {
   readonly end: number
 }
 
+/** A record that has to become a reject, though the decoder would let it through. */
+export interface Condemned {
+  readonly partition: number
+  readonly offset: number
+  readonly reason: string
+}
+
 export interface Packed {
   readonly slices: readonly (Range & { readonly runs: readonly PackedRun[] })[]
   readonly buffer: ArrayBuffer
+  /** Records of these slices that PostgreSQL has refused before. */
+  readonly condemned: readonly Condemned[]
   readonly again: boolean
   /** Sum of the chunks' bytes, given back to the bytes-in-flight bound when the batch has left. */
   readonly bytes: number
@@ -89,7 +98,7 @@ export interface Decoded {
  * Packs chunks into one transferable buffer, ordered by partition: the ledger's rows are locked in that order. The chunks of one partition follow
  * each other without a gap and become one slice.
  */
-export function packChunks(chunks: readonly Chunk[]): Packed {
+export function packChunks(chunks: readonly Chunk[], condemned: readonly Condemned[] = []): Packed {
   const ordered = chunks.toSorted((a, b) => a.partition - b.partition || a.firstOffset - b.firstOffset)
   const slices: { partition: number; firstOffset: number; nextOffset: number; runs: PackedRun[] }[] = []
   let size = 0
@@ -127,5 +136,5 @@ export function packChunks(chunks: readonly Chunk[]): Packed {
       at += bytes.length
     }
   }
-  return { slices, buffer, again: ordered.some((chunk) => chunk.again), bytes, records }
+  return { slices, buffer, condemned, again: ordered.some((chunk) => chunk.again), bytes, records }
 }

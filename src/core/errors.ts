@@ -33,6 +33,7 @@ export const codes = {
   REDIS_FAILED: 'Redis answered with an error that is in no table of ours.',
   // what stands between the marks
   FENCED: 'Another process has moved this partition on.',
+  ROW_REFUSED: 'PostgreSQL refuses a row that the decoder let through; its record becomes a reject.',
   REVOKED: 'The partition was given to another member of the group.',
   STREAM_LOST: 'A stream holds less than the ledger says was published.',
   RETENTION_OVERTOOK: 'Kafka no longer holds records that were never stored.',

@@ -27,6 +27,7 @@ export const rejectCodes = {
   content_type: 'The content type is not one this consumer reads.',
   data_not_json: 'The data is not JSON.',
   too_large: 'The record is larger than the settings allow.',
+  refused: 'PostgreSQL refuses the row.',
   unreadable_batch: "Kafka's record batch cannot be unpacked.",
 } as const
 

@@ -4,7 +4,7 @@
  *
  * Natural batching: no timer, no linger. Whoever pulls takes all that has queued up, to a row and byte cap.
  */
-import { type Chunk, type Packed, packChunks } from '../core/batch.ts'
+import { type Chunk, type Condemned, type Packed, packChunks } from '../core/batch.ts'
 import { assert } from '../core/errors.ts'
 import type { Marks } from '../core/marks.ts'
 
@@ -42,6 +42,7 @@ export class Lane {
   readonly #release: (bytes: number) => void
   #chunks: Chunk[] = []
   #outstanding = 0
+  #condemned: Condemned[] = []
   #ended = false
   #arrival = Promise.withResolvers<void>()
 
@@ -77,10 +78,18 @@ export class Lane {
     })
   }
 
+  /** The lane will start over, and then these records are to be rejects. */
+  condemn(records: readonly Condemned[]): void {
+    this.#condemned = [...this.#condemned, ...records]
+  }
+
   /** A batch has left the last room. */
   finished(packed: Packed): void {
     this.#outstanding -= packed.bytes
     this.#release(packed.bytes)
+    if (packed.condemned.length === 0) return
+    const ends = new Map(packed.slices.map(({ partition, nextOffset }) => [partition, nextOffset]))
+    this.#condemned = this.#condemned.filter(({ partition, offset }) => offset >= (ends.get(partition) ?? 0))
   }
 
   /** Forgets every partition and everything under way; the pipeline must have ended. */
@@ -104,7 +113,7 @@ export class Lane {
           continue
         }
         const chunks = this.#take()
-        const packed = packChunks(chunks)
+        const packed = packChunks(chunks, this.#condemned)
         const states = packed.slices.map(({ partition }) => {
           const state = this.partitions.get(partition)
           assert(

@@ -13,7 +13,7 @@ import type { Room } from '../core/marks.ts'
 import { type RoomClock, stage } from '../core/stage.ts'
 import type { Decode } from './decode/port.ts'
 import type { Lane, LaneBatch, PartitionState } from './lane.ts'
-import type { Foreign, PersistLane, Published } from './persist/port.ts'
+import { type Foreign, type PersistLane, type Published, RefusedError } from './persist/port.ts'
 import type { Publish } from './publish/port.ts'
 import type { Settler } from './settle/settler.ts'
 
@@ -67,7 +67,10 @@ export async function flow(
     observer.decoded(batch)
     rooms.admit(batch)
     const published = states.map(notedSince)
-    const foreign = await patiently('persist', () => rooms.persist.persist(batch, published, signal))
+    const foreign = await patiently('persist', () => rooms.persist.persist(batch, published, signal)).catch((error) => {
+      if (error instanceof RefusedError) lane.condemn(error.records)
+      throw error
+    })
     if (!batch.again) for (const [index, state] of states.entries()) note(state, published[index] as Published)
     advance(batch, states, 'persist')
     observer.persisted(batch, foreign)

@@ -50,6 +50,11 @@ function memoryWorld(database: MemoryDatabase = createMemoryDatabase()): Persist
         ]),
       ),
     days: async () => [...database.days],
+    async setLedger(partition, nextOffset) {
+      for (const [key, row] of database.ledger) {
+        if (row.partition === partition) database.ledger.set(key, { ...row, nextOffset })
+      }
+    },
   }
 }
 
@@ -140,6 +145,9 @@ async function postgresWorld(): Promise<PersistWorld> {
       )
     },
     days: () => partitionDays(session, target.table),
+    async setLedger(partition, nextOffset) {
+      await session.query('update ledger set next_offset = $2 where partition = $1', [partition, nextOffset])
+    },
   }
 }
 

@@ -1,11 +1,11 @@
 /** What persist/ promises, whatever stores: run on memory and on PostgreSQL. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { Decoded } from '../../src/core/batch.ts'
+import { type Condemned, type Decoded, packChunks } from '../../src/core/batch.ts'
 import { dayOf } from '../../src/core/day.ts'
 import { LostError, TransientError } from '../../src/core/errors.ts'
-import type { Persist, PersistLane, Published } from '../../src/flow/persist/port.ts'
-import { batchOf, type ChunkSpec, dayMs, type EventSpec, nowMs, record } from '../flow/batches.ts'
+import { type Persist, type PersistLane, type Published, RefusedError } from '../../src/flow/persist/port.ts'
+import { batchOf, type ChunkSpec, chunkOf, dayMs, decode, type EventSpec, nowMs, record } from '../flow/batches.ts'
 
 /** Where the line is lost: before COMMIT reaches the server, while the server commits, or when its answer is on the way. */
 export type Fate = 'before' | 'during' | 'answer'
@@ -27,6 +27,18 @@ export interface PersistWorld {
   rejects(): Promise<string[]>
   ledger(): Promise<Record<number, StoredLedgerRow>>
   days(): Promise<number[]>
+  /** The ledger of a partition, as an operator sets it. */
+  setLedger(partition: number, nextOffset: number): Promise<void>
+}
+
+/** One byte of the id becomes NUL in the COPY, as if a decoder had let it through. */
+function spoil(batch: Decoded): Decoded {
+  for (const { bytes } of batch.copies) {
+    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    const signature = Buffer.from('SPOILT')
+    for (let at = view.indexOf(signature); at >= 0; at = view.indexOf(signature, at + 1)) view[at] = 0
+  }
+  return batch
 }
 
 const never = new AbortController().signal
@@ -161,6 +173,66 @@ export function persistContract(name: string, empty: () => Promise<PersistWorld>
       assert.deepEqual(indexes(await store(lane, { partition: 0, records: events(2, 'a', 'b') })), [0, 1])
       assert.equal((await rows()).length, 2)
       assert.deepEqual((await ledger())[0], { nextOffset: 4, publishedOffset: null, streams: {}, counts: [2, 0, 2, 0] })
+    })
+
+    test('rows that the store refuses are named and nothing is stored; decoded again they are rejects, their neighbours rows', async () => {
+      const { lane, rows, rejects, ledger } = await world()
+      await store(lane, { partition: 2, records: events(0, 'known') })
+      const old = { id: 'old', timeMs: nowMs - dayMs }
+      const chunks = [
+        { partition: 0, records: [...events(0, 'a', 'SPOILT-0', 'b', 'known', old), record(5, 'bad')] },
+        { partition: 1, records: events(0, { id: 'SPOILT-1', timeMs: nowMs - dayMs }, 'c') },
+        { partition: 2, records: events(1, 'SPOILT-2') },
+      ].map(chunkOf)
+      const before = await ledger()
+      const batch = spoil(decode(packChunks(chunks)))
+      let named: readonly Condemned[] = []
+      await assert.rejects(storeBatch(lane, batch), (error: unknown) => {
+        assert.ok(error instanceof RefusedError, String(error))
+        named = error.records
+        return true
+      })
+      assert.deepEqual(named.map(({ partition, offset }) => `${partition}/${offset}`).sort(), ['0/1', '1/0', '2/1'])
+      assert.match(named[0]?.reason ?? '', /22021/)
+      assert.deepEqual([await rows(), await rejects(), await ledger()], [['2/0 known'], [], before])
+
+      const again = decode(packChunks(chunks, named))
+      assert.deepEqual(indexes(await storeBatch(lane, again)), [2])
+      assert.deepEqual(await rows(), ['0/0 a', '0/2 b', '0/4 old', '1/1 c', '2/0 known'])
+      assert.deepEqual(await rejects(), ['0/1 refused', '0/5 not_json', '1/0 refused', '2/1 refused'])
+      assert.deepEqual((await ledger())[0]?.counts, [3, 2, 1, 0])
+    })
+
+    test('fifty refused rows: found in more than one attempt, in the end all of them', async () => {
+      const { lane, rows, rejects } = await world()
+      const ids = Array.from({ length: 100 }, (_, n) => (n % 2 === 0 ? `SPOILT-${n}` : `n${n}`))
+      const chunks = [chunkOf({ partition: 0, records: events(0, ...ids) })]
+      let named: Condemned[] = []
+      for (let attempt = 0; attempt < 10; attempt++) {
+        try {
+          await storeBatch(lane, spoil(decode(packChunks(chunks, named))))
+          break
+        } catch (error) {
+          if (!(error instanceof RefusedError)) throw error
+          named = [...named, ...error.records]
+        }
+      }
+      assert.deepEqual([(await rows()).length, (await rejects()).length], [50, 50])
+    })
+
+    test('the ledger was set back: what is stored already is counted as duplicates, not doubled, and is still our own to publish', async () => {
+      const { lane, rows, rejects, ledger, setLedger } = await world()
+      const batch = batchOf({ partition: 0, records: [...events(0, 'a', 'b'), record(2, 'bad')] })
+      await storeBatch(lane, batch)
+      await setLedger(0, 1)
+      const foreign = await store(lane, {
+        partition: 0,
+        records: [...events(1, 'b'), record(2, 'bad'), ...events(3, 'c')],
+      })
+      assert.equal(foreign, null)
+      assert.deepEqual(await rows(), ['0/0 a', '0/1 b', '0/3 c'])
+      assert.deepEqual(await rejects(), ['0/2 not_json'])
+      assert.deepEqual((await ledger())[0]?.counts, [3, 1, 2, 0])
     })
 
     test('after a duplicate, forty ordinary batches are what they are', async () => {

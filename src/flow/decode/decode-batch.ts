@@ -47,6 +47,7 @@ export function decodeBatch(
   let rows = 0
   const oldestMs = nowMs - limits.eventPastMsMax
   const newestMs = nowMs + limits.eventFutureMsMax
+  const condemned = new Map(packed.condemned.map((one) => [`${one.partition}/${one.offset}`, one.reason]))
   let currentDay = Number.NaN
   let current: CopyWriter | null = null
 
@@ -85,6 +86,10 @@ export function decodeBatch(
           // A record that comes by again was judged when it was stored; the clock has moved since.
           if (verdict === null && !again && !(eventMs >= oldestMs && eventMs <= newestMs)) {
             verdict = reject('time_out_of_window', `It is ${describeTime(eventMs)}.`)
+          }
+          if (condemned.size > 0 && verdict === null) {
+            const reason = condemned.get(`${partition}/${record.offset}`)
+            if (reason !== undefined) verdict = reject('refused', reason)
           }
           // Headers may turn out unreadable yet; the row they belong to is begun only when they have been read.
           const headers = verdict?.kind === 'reject' ? headersOf(record) : null

@@ -3,12 +3,12 @@
  * the batch promises, refuses what PostgreSQL would refuse, and applies a batch with its ledger rows at once or not at all. No clock, no timer, no
  * randomness: every pause and every failure is the caller's, through `commit`.
  */
-import type { Decoded, Slice } from '../../core/batch.ts'
+import type { Condemned, Decoded, Slice } from '../../core/batch.ts'
 import { LostError } from '../../core/errors.ts'
 import { formatUuid } from '../../core/identity.ts'
 import type { LedgerRow } from '../../core/ledger.ts'
-import type { Foreign, Persist, PersistLane, Published } from './port.ts'
-import { type CopiedReject, type CopiedRow, readCopy, readReject, readRow } from './read-copy.ts'
+import { type Foreign, type Persist, type PersistLane, type Published, RefusedError } from './port.ts'
+import { type CopiedReject, type CopiedRow, placeOfRow, readCopy, readReject, readRow } from './read-copy.ts'
 
 export interface MemoryLedgerRow extends LedgerRow {
   readonly stored: number
@@ -134,15 +134,20 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
     for (const row of copied.toSorted((a, b) => a.partition - b.partition || a.offset - b.offset)) {
       if (!rows.has(row.id)) rows.set(row.id, row)
       else {
-        const index = rowAt.get(`${row.topic}/${row.partition}/${row.offset}`) as number
-        foreign.add(index)
+        const place = `${row.topic}/${row.partition}/${row.offset}`
+        const index = rowAt.get(place) as number
+        const stored = rows.get(row.id) as CopiedRow
+        if (`${stored.topic}/${stored.partition}/${stored.offset}` !== place) foreign.add(index)
         const slice = batch.rows.slice[index] as number
         duplicates[slice] = (duplicates[slice] as number) + 1
       }
     }
+    const known = batch.slices.map(() => 0)
     for (const one of rejects) {
       const key = `${one.consumer}/${one.topic}/${one.partition}/${one.offset}`
-      if (!database.rejects.has(key)) database.rejects.set(key, one)
+      const slice = batch.slices.findIndex(({ partition }) => partition === one.partition)
+      if (database.rejects.has(key)) known[slice] = (known[slice] as number) + 1
+      else database.rejects.set(key, one)
     }
     batch.slices.forEach((slice, index) => {
       const before = heard(ledger.get(where(slice.partition)) as MemoryLedgerRow, published[index] as Published)
@@ -151,8 +156,8 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
         ...before,
         nextOffset: slice.nextOffset,
         stored: before.stored + slice.rows - duplicated,
-        rejected: before.rejected + slice.rejects,
-        duplicated: before.duplicated + duplicated,
+        rejected: before.rejected + slice.rejects - (known[index] as number),
+        duplicated: before.duplicated + duplicated + (known[index] as number),
         skipped: before.skipped + slice.skips,
       })
     })
@@ -167,7 +172,18 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
     // The ledger comes first, as in PostgreSQL: a process that has lost a partition fails before anything else.
     compare(batch)
     for (const { day } of batch.copies) database.days.add(day)
-    const copied = batch.copies.flatMap(({ day, bytes }) => readCopy(bytes).map((fields) => readRow(fields, day)))
+    const condemned: Condemned[] = []
+    const copied = batch.copies.flatMap(({ day, bytes }) =>
+      readCopy(bytes).flatMap((fields) => {
+        try {
+          return [readRow(fields, day)]
+        } catch (error) {
+          condemned.push({ ...placeOfRow(fields), reason: (error as Error).message })
+          return []
+        }
+      }),
+    )
+    if (condemned.length > 0) throw new RefusedError(condemned)
     const rejects = batch.rejects.count === 0 ? [] : readCopy(batch.rejects.bytes).map(readReject)
     await Promise.resolve()
     signal.throwIfAborted()

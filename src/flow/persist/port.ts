@@ -1,5 +1,6 @@
 /** persist/: a decoded batch into the day's partitions and the ledger, in one transaction, or not at all. */
-import type { Decoded } from '../../core/batch.ts'
+import type { Condemned, Decoded } from '../../core/batch.ts'
+import { LostError } from '../../core/errors.ts'
 import type { LedgerRow } from '../../core/ledger.ts'
 
 /** What publish/ has done meanwhile, for the ledger to remember: one per slice. */
@@ -9,15 +10,26 @@ export interface Published {
   readonly streams: Readonly<Record<string, number>> | null
 }
 
-/** Rows of the batch that another record made: by row index. null: every row is this batch's own. */
+/** Rows of the batch that another record made, or that are none after all: by row index. null: every row is this batch's own. */
 export type Foreign = ReadonlySet<number> | null
+
+/** The batch holds rows that the store refuses for what they are: it has to be decoded again, with their records as rejects. */
+export class RefusedError extends LostError {
+  readonly records: readonly Condemned[]
+  constructor(records: readonly Condemned[]) {
+    const [first] = records
+    super('ROW_REFUSED', `${records.length} rows, the first at ${first?.partition}/${first?.offset}: ${first?.reason}`)
+    this.records = records
+  }
+}
 
 export interface PersistLane {
   /**
    * Stores the batch and moves the ledger from each slice's firstOffset to its nextOffset, all or nothing. A batch that comes by again
    * (`batch.again`) stores nothing; the answer is then read from the stored rows' own coordinates.
    *
-   * TransientError: nothing is known to be stored, call again. LostError FENCED: the ledger stands elsewhere.
+   * TransientError: nothing is known to be stored, call again. LostError FENCED: the ledger stands elsewhere. RefusedError: nothing is stored,
+   * and the batch has to come again with these records as rejects.
    */
   persist(batch: Decoded, published: readonly Published[], signal: AbortSignal): Promise<Foreign>
   close(): Promise<void>

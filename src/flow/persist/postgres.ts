@@ -1,6 +1,6 @@
 /**
- * persist/ on PostgreSQL. The fast path is one message per batch: move the ledger, COPY each day's rows, COPY the rejects, commit. Only a duplicate
- * key (23505) takes the slow one: stage, insert what is new, count the rest.
+ * persist/ on PostgreSQL. One message per batch: move the ledger, COPY each day's rows, COPY the rejects, commit. Where that fails for a duplicate
+ * key, the batch is tried again without what is stored already; where a row is refused for what it is, the rows at fault are found and handed back.
  *
  * The ledger is moved first, so that a process that has lost a partition fails before it has copied anything. A lost answer to COMMIT is no special
  * case: after any failure the ledger is read before the batch is tried again.
@@ -8,12 +8,13 @@
 import pg from 'pg'
 import type { Decoded, Slice } from '../../core/batch.ts'
 import { assert, LostError } from '../../core/errors.ts'
-import { formatUuid } from '../../core/identity.ts'
 import type { LedgerRow } from '../../core/ledger.ts'
 import { ensurePartitions } from '../../schema/partitions.ts'
 import { classifyPostgres, sqlState } from './classify.ts'
 import { runCopies } from './copy-transaction.ts'
-import type { Foreign, Persist, PersistLane, Published } from './port.ts'
+import { type Excluded, foreignOf, nothing, pickRows, rowsOfCopies, storedBefore } from './excluded.ts'
+import { type Foreign, type Persist, type PersistLane, type Published, RefusedError } from './port.ts'
+import { isRefusal, refusedRows } from './refused.ts'
 import * as sql from './sql.ts'
 
 export interface PostgresOptions {
@@ -22,9 +23,6 @@ export interface PostgresOptions {
   readonly transactionTimeoutMs: number
   readonly lockTimeoutMs: number
 }
-
-/** After a duplicate, this many batches are staged at once: a producer that sends again sends many again. Staging costs twice a COPY. */
-const stagedAfterDuplicate = 1
 
 export function openPostgres(options: PostgresOptions): Persist {
   const { target } = options
@@ -107,76 +105,70 @@ async function readLedger(client: pg.Client, { consumer, topic }: sql.Target, pa
 function openLane(options: PostgresOptions, index: number, freeLedger: (error: unknown) => Promise<void>): PersistLane {
   const { target } = options
   const lane = session(options, `lane ${index}`)
-  let staged = 0
   /** The last attempt ended without an answer: whether it took effect, only the ledger knows. */
   let uncertain = false
+  /** The batch before held duplicates. A producer that sends again sends many again: looking first is cheaper than a COPY that fails. */
+  let lookFirst = false
 
   async function store(batch: Decoded, published: readonly Published[], signal: AbortSignal): Promise<Foreign> {
     const client = await lane.client()
     if (uncertain) {
-      if (await alreadyStored(client, target, batch.slices)) {
-        uncertain = false
-        return foreignOf(client, target, batch)
-      }
+      const stored = await alreadyStored(client, target, batch.slices)
       uncertain = false
+      if (stored) return orNull(await foreignOf(client, target, batch))
     }
-    if (staged > 0) return stage(client, batch, published, signal)
-    try {
-      await copy(client, batch, published)
-      return null
-    } catch (error) {
-      if (sqlState(error) !== '23505' && !isMissingPartition(error)) throw error
-      await client.query('ROLLBACK')
-      if (sqlState(error) === '23505') return stage(client, batch, published, signal)
-      await ensurePartitions(client, target.table, daysOf(batch), { signal })
-      return store(batch, published, signal)
+    let without = lookFirst ? await storedBefore(client, target, batch) : nothing
+    for (;;) {
+      try {
+        await copy(client, batch, published, without)
+        lookFirst = without.rows.size > 0
+        return orNull(without.foreign)
+      } catch (error) {
+        const isKnown = sqlState(error) === '23505'
+        if (!isKnown && !isMissingPartition(error) && !isRefusal(error)) throw error
+        await client.query('ROLLBACK')
+        if (isMissingPartition(error)) await ensurePartitions(client, target.table, daysOf(batch), { signal })
+        else {
+          const found = await storedBefore(client, target, batch)
+          if (isKnown) {
+            // Another key than ours: somebody added a unique index, and nobody knows which row it is that may stay.
+            if (found.rows.size + found.rejects.size <= without.rows.size + without.rejects.size) throw error
+            without = found
+          } else {
+            await ensurePartitions(client, target.table, daysOf(batch), { signal })
+            const refused = await refusedRows(client, target, batch, found)
+            throw refused.length > 0 ? new RefusedError(refused) : error
+          }
+        }
+      }
     }
   }
 
-  async function copy(client: pg.Client, batch: Decoded, published: readonly Published[]): Promise<void> {
-    const statements = ['BEGIN', sql.advance(target, batch.slices, published, true)]
-    const buffers = batch.copies.map(({ bytes }) => bytes)
-    for (const { day } of batch.copies) statements.push(sql.copyDay(target, day))
-    if (batch.rejects.count > 0) {
+  async function copy(
+    client: pg.Client,
+    batch: Decoded,
+    published: readonly Published[],
+    without: Excluded,
+  ): Promise<void> {
+    const statements = ['BEGIN', sql.advance(target, batch.slices, published, without)]
+    const buffers: Uint8Array[] = []
+    const places = without.rows.size > 0 ? rowsOfCopies(batch) : []
+    for (const [index, { day, rows, bytes }] of batch.copies.entries()) {
+      const left = places[index]?.map((row) => !without.rows.has(row))
+      if (left?.includes(true) === false || rows === 0) continue
+      statements.push(sql.copyDay(target, day))
+      buffers.push(left?.includes(false) ? pickRows(bytes, (at) => left[at] as boolean) : bytes)
+    }
+    const { count, bytes } = batch.rejects
+    if (count > without.rejects.size) {
       statements.push(sql.copyRejects)
-      buffers.push(batch.rejects.bytes)
+      buffers.push(without.rejects.size > 0 ? pickRows(bytes, (at) => !without.rejects.has(at)) : bytes)
     }
     statements.push('COMMIT')
     const tags = await runCopies(client, statements.join(';'), buffers)
     const copied = tags.reduce((rows, tag) => rows + Number(/^COPY (\d+)$/.exec(tag)?.[1] ?? 0), 0)
-    const sent = batch.rows.count + batch.rejects.count
+    const sent = batch.rows.count - without.rows.size + count - without.rejects.size
     assert(copied === sent, () => `PostgreSQL copied ${copied} rows of ${sent}`)
-  }
-
-  async function stage(
-    client: pg.Client,
-    batch: Decoded,
-    published: readonly Published[],
-    signal: AbortSignal,
-  ): Promise<Foreign> {
-    await client.query(sql.createStaging(target))
-    await ensurePartitions(client, target.table, daysOf(batch), { signal })
-    const statements = ['BEGIN', sql.advance(target, batch.slices, published, false)]
-    const buffers = batch.copies.map(({ bytes }) => bytes)
-    for (const _ of batch.copies) statements.push(sql.copyStagedEvents)
-    if (batch.rejects.count > 0) {
-      statements.push(sql.copyStagedRejects)
-      buffers.push(batch.rejects.bytes)
-    }
-    await runCopies(client, statements.join(';'), buffers)
-    const { rows } = await client.query(sql.insertStaged(target))
-    const found = new Set(rows.map((row) => `${row.kafka_partition}/${row.kafka_offset}`))
-    const duplicates = new Set<number>()
-    const perSlice = batch.slices.map(() => 0)
-    for (let row = 0; row < batch.rows.count && found.size > 0; row++) {
-      const slice = batch.rows.slice[row] as number
-      if (!found.has(`${batch.slices[slice]?.partition}/${batch.rows.offset[row]}`)) continue
-      duplicates.add(row)
-      perSlice[slice] = (perSlice[slice] as number) + 1
-    }
-    await client.query(`${sql.count(target, batch.slices, perSlice)};COMMIT`)
-    staged = duplicates.size > 0 ? stagedAfterDuplicate : staged - 1
-    return duplicates.size > 0 ? duplicates : null
   }
 
   return {
@@ -185,14 +177,14 @@ function openLane(options: PostgresOptions, index: number, freeLedger: (error: u
       signal.addEventListener('abort', onAbort, { once: true })
       try {
         signal.throwIfAborted()
-        if (batch.again) return await foreignOf(await lane.client(), target, batch)
+        if (batch.again) return orNull(await foreignOf(await lane.client(), target, batch))
         return await store(batch, published, signal)
       } catch (error) {
         uncertain = true
         await lane.discard()
         await freeLedger(error)
         const reaction = classifyPostgres(error)
-        // Fenced for certain: the ledger refused, so nothing of this batch took effect.
+        // Fenced or refused for certain: nothing of this batch took effect.
         if (reaction instanceof LostError) uncertain = false
         if (signal.aborted) throw signal.reason
         throw reaction
@@ -217,22 +209,7 @@ async function alreadyStored(client: pg.Client, target: sql.Target, slices: read
   throw new LostError('FENCED', 'After a lost answer the ledger stands neither before nor behind the batch.')
 }
 
-/** Rows whose stored twin carries other coordinates than this batch's record: another record made it. */
-async function foreignOf(client: pg.Client, target: sql.Target, batch: Decoded): Promise<Foreign> {
-  if (batch.rows.count === 0) return null
-  const ids: string[] = []
-  for (let row = 0; row < batch.rows.count; row++) ids.push(formatUuid(batch.rows.ids, row * 16))
-  const { rows } = await client.query(sql.coordinates(target), [ids])
-  const owner = new Map(rows.map((row) => [row.id, `${row.kafka_topic}/${row.kafka_partition}/${row.kafka_offset}`]))
-  const foreign = new Set<number>()
-  for (let row = 0; row < batch.rows.count; row++) {
-    const partition = batch.slices[batch.rows.slice[row] as number]?.partition
-    const here = `${target.topic}/${partition}/${batch.rows.offset[row]}`
-    if (owner.get(ids[row] as string) !== here) foreign.add(row)
-  }
-  return foreign.size > 0 ? foreign : null
-}
-
+const orNull = (rows: ReadonlySet<number>): Foreign => (rows.size > 0 ? rows : null)
 const daysOf = ({ copies }: Decoded) => copies.map(({ day }) => day)
 
 /** undefined_table raised for the day's partition, not for a table that a migration makes. */

@@ -8,11 +8,27 @@ import { formatUuid } from '../../core/identity.ts'
 
 const signatureBytes = 11
 
+/** [start, end) of every row, its column count included. */
+export function copyRowBounds(bytes: Uint8Array): (readonly [start: number, end: number])[] {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  const bounds: (readonly [number, number])[] = []
+  for (let at = headBytes(view); ; ) {
+    const start = at
+    const columns = view.readInt16BE(at)
+    at += 2
+    if (columns === -1) return bounds
+    for (let column = 0; column < columns; column++) at += 4 + Math.max(view.readInt32BE(at), 0)
+    bounds.push([start, at])
+  }
+}
+
+/** Signature, flags, and an extension of the length that follows them. */
+const headBytes = (view: Buffer) => signatureBytes + 8 + view.readInt32BE(signatureBytes + 4)
+
 export function readCopy(bytes: Uint8Array): (Buffer | null)[][] {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   const rows: (Buffer | null)[][] = []
-  // Signature, flags, and an extension of the length that follows them.
-  let at = signatureBytes + 8 + view.readInt32BE(signatureBytes + 4)
+  let at = headBytes(view)
   for (;;) {
     const columns = view.readInt16BE(at)
     at += 2
@@ -139,6 +155,11 @@ export function readRow(fields: readonly (Buffer | null)[], day: number): Copied
     throw refused('new row violates the partition constraint (23514)')
   }
   return row
+}
+
+/** Of a row that cannot be read: which record it is from. */
+export function placeOfRow(fields: readonly (Buffer | null)[]): { partition: number; offset: number } {
+  return { partition: given(fields[10]).readInt32BE(), offset: readInt64(given(fields[11])) }
 }
 
 export function readReject(fields: readonly (Buffer | null)[]): CopiedReject {

@@ -25,24 +25,25 @@ function jsons(values: readonly (object | null)[]): string {
   return literal(`{${elements.join(',')}}`)
 }
 
-/** `counted` false: which rows are duplicates is not known yet, millrace_count adds the numbers later. */
+/** `without`: rows and rejects that are not copied because they are stored already; they count as duplicates. */
 export function advance(
   { consumer, topic }: Target,
   slices: readonly Slice[],
   published: readonly Published[],
-  counted: boolean,
+  without: { readonly rowsOf: readonly number[]; readonly rejectsOf: readonly number[] },
 ): string {
   const anything = published.some(({ streams }) => streams !== null)
-  const zeros = slices.map(() => 0)
+  const rows = slices.map((_, index) => without.rowsOf[index] ?? 0)
+  const rejects = slices.map((_, index) => without.rejectsOf[index] ?? 0)
   return `CALL millrace_advance(${[
     literal(consumer),
     literal(topic),
     numbers(slices.map((slice) => slice.partition)),
     numbers(slices.map((slice) => slice.firstOffset)),
     numbers(slices.map((slice) => slice.nextOffset)),
-    numbers(counted ? slices.map((slice) => slice.rows) : zeros),
-    numbers(slices.map((slice) => slice.rejects)),
-    numbers(zeros),
+    numbers(slices.map((slice, index) => slice.rows - (rows[index] as number))),
+    numbers(slices.map((slice, index) => slice.rejects - (rejects[index] as number))),
+    numbers(slices.map((_, index) => (rows[index] as number) + (rejects[index] as number))),
     numbers(slices.map((slice) => slice.skips)),
     numbers(published.map(({ publishedOffset }) => publishedOffset)),
     anything ? jsons(published.map(({ streams }) => streams)) : 'NULL',
@@ -55,43 +56,14 @@ export function copyDay({ table }: Target, day: number): string {
 
 export const copyRejects = `COPY rejects (${rejectColumns}) FROM STDIN (FORMAT binary)`
 
-/** The staging tables of the slow path: no key, so any duplicate gets in; emptied by every commit. */
-export function createStaging({ table }: Target): string {
-  return `CREATE TEMP TABLE IF NOT EXISTS staged_events (LIKE ${pg.escapeIdentifier(table)} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
-    CREATE TEMP TABLE IF NOT EXISTS staged_rejects ON COMMIT DELETE ROWS AS SELECT ${rejectColumns} FROM rejects WITH NO DATA`
-}
-
-export const copyStagedEvents = `COPY staged_events (${columns}) FROM STDIN (FORMAT binary)`
-export const copyStagedRejects = `COPY staged_rejects (${rejectColumns}) FROM STDIN (FORMAT binary)`
-
-/** Inserts what is new, in record order, and answers the coordinates of what was not. */
-export function insertStaged({ table }: Target): string {
-  return `WITH inserted AS (
-      INSERT INTO ${pg.escapeIdentifier(table)} (${columns})
-      SELECT ${columns} FROM staged_events ORDER BY kafka_partition, kafka_offset
-      ON CONFLICT (id) DO NOTHING RETURNING kafka_partition, kafka_offset
-    ), rejected AS (
-      INSERT INTO rejects (${rejectColumns}) SELECT ${rejectColumns} FROM staged_rejects
-      ON CONFLICT (consumer, topic, partition, kafka_offset) DO NOTHING
-    )
-    SELECT staged.kafka_partition, staged.kafka_offset::text FROM staged_events staged
-    LEFT JOIN inserted USING (kafka_partition, kafka_offset) WHERE inserted.kafka_offset IS NULL`
-}
-
-export function count({ consumer, topic }: Target, slices: readonly Slice[], duplicates: readonly number[]): string {
-  return `CALL millrace_count(${[
-    literal(consumer),
-    literal(topic),
-    numbers(slices.map((slice) => slice.partition)),
-    numbers(slices.map((slice, index) => slice.rows - (duplicates[index] ?? 0))),
-    numbers(duplicates),
-  ].join(',')})`
-}
-
 /** Which of these keys were stored by which record. */
 export function coordinates({ table }: Target): string {
   return `SELECT id::text, kafka_topic, kafka_partition, kafka_offset::text FROM ${pg.escapeIdentifier(table)} WHERE id = ANY ($1::uuid[])`
 }
+
+/** Which of these records were rejected before. */
+export const rejectsAt = `SELECT r.partition, r.kafka_offset::text FROM unnest($3::int[], $4::bigint[]) AS at (partition, kafka_offset)
+  JOIN rejects r ON r.consumer = $1 AND r.topic = $2 AND r.partition = at.partition AND r.kafka_offset = at.kafka_offset`
 
 /** Ends this user's sessions of a name in this database whose transactions should have ended long ago. */
 export const endOverdue = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
