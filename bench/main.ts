@@ -140,7 +140,7 @@ const files = [0, 1].map((half) => join(logs, `../rows-${half}.bin`))
 async function dumpRows(): Promise<void> {
   for (const [half, file] of files.entries()) {
     const rows = `SELECT id, event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition,
-      kafka_offset, kafka_time FROM cloud_events WHERE kafka_partition % 2 = ${half} ORDER BY ctid`
+      kafka_offset, kafka_time, data_bytes FROM cloud_events WHERE kafka_partition % 2 = ${half} ORDER BY ctid`
     await copyOut(sql, `COPY (${rows}) TO STDOUT (FORMAT binary)`, file)
   }
 }

@@ -19,6 +19,8 @@ export class EventView {
   /** `data` as JSON text; -1 where the event has none. */
   dataStart = -1
   dataEnd = -1
+  /** Data that is no JSON, byte for byte; null where the event has none. */
+  dataBytes: Buffer | null = null
   /** Every other attribute as a JSON object, or null. */
   extensions: Buffer | null = null
   /** The event as structured JSON: a range of `bytes`, or an envelope of our own. */
@@ -32,6 +34,7 @@ export class EventView {
     for (let i = 0; i < attributeCount; i++) this.own[i] = null
     this.dataStart = -1
     this.dataEnd = -1
+    this.dataBytes = null
     this.extensions = null
     this.entryStart = -1
     this.entryEnd = -1
@@ -52,6 +55,12 @@ export class EventView {
     if (own !== null && own !== undefined) return own.toString('utf8')
     const start = this.at[attribute * 2] as number
     return start === -1 ? null : this.bytes.toString('utf8', start, this.at[attribute * 2 + 1])
+  }
+
+  raw(attribute: number): Buffer | null {
+    const start = this.at[attribute * 2] as number
+    if (start === -1) return this.own[attribute] ?? null
+    return this.bytes.subarray(start, this.at[attribute * 2 + 1])
   }
 
   get source(): string {

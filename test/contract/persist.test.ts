@@ -229,8 +229,8 @@ test('generated records, good and bad: memory stores what PostgreSQL stores, row
   }
   const { rows } = await session.query(
     `select id, (extract(epoch from event_time) * 1000000)::bigint::text as event_time, source, event_id, type, subject, tenant_id, data::text as data,
-       extensions::text as extensions, kafka_topic, kafka_partition, kafka_offset::text, floor(extract(epoch from kafka_time) * 1000)::bigint::text as kafka_time
-     from cloud_events e order by kafka_partition, e.kafka_offset`,
+       extensions::text as extensions, kafka_topic, kafka_partition, kafka_offset::text, floor(extract(epoch from kafka_time) * 1000)::bigint::text as kafka_time,
+       data_bytes from cloud_events e order by kafka_partition, e.kafka_offset`,
   )
   const remembered = [...database.rows.values()].sort((a, b) => a.partition - b.partition || a.offset - b.offset)
   assert.ok(remembered.length > 500, `${remembered.length} rows`)
@@ -251,12 +251,13 @@ test('generated records, good and bad: memory stores what PostgreSQL stores, row
       kafka_partition: row.partition,
       kafka_offset: String(row.offset),
       kafka_time: String(Math.floor(row.kafkaTimeMicros / 1000)),
+      data_bytes: row.dataBytes && Buffer.from(row.dataBytes),
     })),
     rows,
   )
   const rejects = await session.query(
     `select partition, kafka_offset::text, floor(extract(epoch from kafka_time) * 1000)::bigint::text as kafka_time, key, value, headers, code, reason,
-       decoder from rejects r order by partition, r.kafka_offset`,
+       decoder, event_type, tenant_id, attempts, redrive_of::text from rejects r order by partition, r.kafka_offset`,
   )
   const kept = [...database.rejects.values()].sort((a, b) => a.partition - b.partition || a.offset - b.offset)
   assert.ok(kept.length > 200, `${kept.length} rejects`)
@@ -271,6 +272,10 @@ test('generated records, good and bad: memory stores what PostgreSQL stores, row
       code: row.code,
       reason: row.reason,
       decoder: row.decoder,
+      event_type: row.eventType,
+      tenant_id: row.tenantId,
+      attempts: row.attempts,
+      redrive_of: row.redriveOf === null ? null : String(row.redriveOf),
     })),
     rejects.rows,
   )

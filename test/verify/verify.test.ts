@@ -17,7 +17,7 @@ interface Breach {
 }
 
 const rowAt = (partition: number, offset: number) => `kafka_partition = ${partition} AND kafka_offset = ${offset}`
-const columns = `event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition, kafka_offset, kafka_time`
+const columns = `event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition, kafka_offset, kafka_time, data_bytes`
 /** A key of the same day that no event makes. */
 const otherKey = `(left(id::text, 13) || '-7000-8000-000000000000')::uuid`
 

@@ -1,4 +1,5 @@
 /** The pure heart of decode/: one packed batch through a consumer's decoder. Runs in the workers, and inline in memory.ts. */
+import { isUtf8 } from 'node:buffer'
 import type { CopyOfDay, Decoded, Packed, Slice } from '../../core/batch.ts'
 import { ByteWriter } from '../../core/bytes.ts'
 import { CodecError, codecNames } from '../../core/codecs.ts'
@@ -6,7 +7,7 @@ import { CopyWriter } from '../../core/copy.ts'
 import { EventView, ID, SOURCE, SUBJECT, TENANT, TYPE } from '../../core/event.ts'
 import { writeEventId } from '../../core/identity.ts'
 import { RecordFormatError, RecordView, unpackRun } from '../../core/record.ts'
-import { type Reject, reject } from '../../core/verdict.ts'
+import { type Reject, reject, type Verdict } from '../../core/verdict.ts'
 import type { ConsumerDefinition } from '../../define.ts'
 import type { DecodeLimits } from './port.ts'
 
@@ -51,11 +52,11 @@ export function decodeBatch(
   let currentDay = Number.NaN
   let current: CopyWriter | null = null
 
-  const rejected = (partition: number, verdict: Reject, write: (copy: CopyWriter) => void) => {
+  const rejected = (partition: number, verdict: Reject, traces: Traces, write: (copy: CopyWriter) => void) => {
     codes[verdict.code] = (codes[verdict.code] ?? 0) + 1
     if (again) return
     rejects ??= new CopyWriter(4096)
-    writeReject(rejects, origin, partition, verdict, write)
+    writeReject(rejects, origin, partition, verdict, traces, write)
   }
 
   for (let index = 0; index < packed.slices.length; index++) {
@@ -78,10 +79,11 @@ export function decodeBatch(
           nextInRun = record.offset
           // A broker hands out whole batches, and a mark may lie within one.
           if (record.offset < firstOffset || record.offset >= nextOffset) continue
-          let verdict =
-            record.valueEnd - record.valueStart > limits.valueBytesMax
-              ? reject('too_large', `It has ${record.valueEnd - record.valueStart} bytes.`)
-              : decoder.decode(record, event)
+          let verdict: Verdict
+          if (record.valueEnd - record.valueStart > limits.valueBytesMax) {
+            event.reset(bytes)
+            verdict = reject('too_large', `It has ${record.valueEnd - record.valueStart} bytes.`)
+          } else verdict = decoder.decode(record, event)
           const eventMs = Math.floor(event.timeMicros / 1000)
           // A record that comes by again was judged when it was stored; the clock has moved since.
           if (verdict === null && !again && !(eventMs >= oldestMs && eventMs <= newestMs)) {
@@ -99,7 +101,9 @@ export function decodeBatch(
             if (verdict.kind === 'skip') skips++
             else {
               rejectCount++
-              rejected(partition, verdict, (copy) => writeRejected(copy, record, headers as Buffer))
+              rejected(partition, verdict, tracesOf(record, event), (copy) =>
+                writeRejected(copy, record, headers as Buffer),
+              )
             }
             continue
           }
@@ -150,7 +154,7 @@ export function decodeBatch(
             'unreadable_batch',
             `${error.message} (${codecNames[run.codec] ?? run.codec}).${where}`,
           )
-          rejected(partition, verdict, (copy) =>
+          rejected(partition, verdict, noTraces, (copy) =>
             writeUnread(copy, at, run.maxTimestampMs, at === from ? packedBytes : null),
           )
         }
@@ -206,11 +210,12 @@ function writeRow(
   partition: number,
 ): void {
   const { bytes, at, own, extensions } = event
-  let size = 64 + topic.length + (event.dataEnd - event.dataStart) + (extensions?.length ?? 0)
+  let size =
+    64 + topic.length + (event.dataEnd - event.dataStart) + (extensions?.length ?? 0) + (event.dataBytes?.length ?? 0)
   for (let column = SOURCE; column <= TENANT; column++) {
     size += (own[column]?.length ?? 0) + (at[column * 2 + 1] as number) - (at[column * 2] as number)
   }
-  copy.row(13, size)
+  copy.row(14, size)
   copy.bytes(ids, idAt, idAt + 16)
   copy.timestamp(event.timeMicros)
   writeText(copy, event, SOURCE)
@@ -226,6 +231,8 @@ function writeRow(
   copy.int32(partition)
   copy.int64(record.offset)
   copy.timestamp(storable(record.timestampMs) * 1000)
+  if (event.dataBytes === null) copy.null()
+  else copy.bytes(event.dataBytes, 0, event.dataBytes.length)
 }
 
 /** A producer may write any 64 bits as a record's time; a time beyond PostgreSQL's would abort the whole COPY. */
@@ -249,9 +256,10 @@ function writeReject(
   { consumer, topic, decoder }: Origin,
   partition: number,
   verdict: Reject,
+  { type, tenant, attempts, redriveOf }: Traces,
   record: (copy: CopyWriter) => void,
 ): void {
-  copy.row(11, 128)
+  copy.row(15, 128)
   copy.text(consumer)
   copy.text(topic)
   copy.int32(partition)
@@ -259,6 +267,46 @@ function writeReject(
   copy.text(Buffer.from(verdict.code))
   copy.text(Buffer.from(verdict.reason.replaceAll('\0', '\ufffd').toWellFormed()))
   copy.text(decoder)
+  copy.blob(type)
+  copy.blob(tenant)
+  copy.int32(attempts)
+  if (redriveOf === null) copy.null()
+  else copy.int64(redriveOf)
+}
+
+/** What a reject tells besides its record: whose it was, as far as the decoder got, and which attempt. */
+interface Traces {
+  readonly type: Buffer | null
+  readonly tenant: Buffer | null
+  readonly attempts: number
+  readonly redriveOf: number | null
+}
+
+const noTraces: Traces = { type: null, tenant: null, attempts: 0, redriveOf: null }
+
+function tracesOf(record: RecordView, event: EventView): Traces {
+  return {
+    type: cleanText(event, TYPE),
+    tenant: cleanText(event, TENANT),
+    // At most what the columns hold: integer and bigint.
+    attempts: decimalHeader(record, 'millrace-attempts', 9) ?? 0,
+    redriveOf: decimalHeader(record, 'millrace-redrive-of', 15),
+  }
+}
+
+/** An attribute of a bad record may be anything; null unless PostgreSQL would take it and a person would read it. */
+function cleanText(event: EventView, attribute: number): Buffer | null {
+  const text = event.raw(attribute)
+  return text === null || text.length > textBytesMax || text.includes(0) || !isUtf8(text) ? null : text
+}
+
+const textBytesMax = 1024
+
+/** Written by `rejects redrive`; a record that a producer sent has neither. */
+function decimalHeader(record: RecordView, name: string, digitsMax: number): number | null {
+  if (!record.header(name)) return null
+  const text = record.bytes.toString('latin1', record.headerStart, record.headerEnd)
+  return /^\d+$/.test(text) && text.length <= digitsMax ? Number(text) : null
 }
 
 /** As [name, base64 or null] pairs in the order of the record. */

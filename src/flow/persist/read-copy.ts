@@ -80,6 +80,7 @@ export interface CopiedRow {
   readonly partition: number
   readonly offset: number
   readonly kafkaTimeMicros: number
+  readonly dataBytes: Buffer | null
 }
 
 export interface CopiedReject {
@@ -94,6 +95,10 @@ export interface CopiedReject {
   readonly code: string
   readonly reason: string
   readonly decoder: string
+  readonly eventType: string | null
+  readonly tenantId: string | null
+  readonly attempts: number
+  readonly redriveOf: number | null
 }
 
 const refused = (what: string) =>
@@ -132,9 +137,23 @@ function jsonb(field: Buffer | null | undefined): string | null {
 const dayMicros = 86_400_000_000
 
 export function readRow(fields: readonly (Buffer | null)[], day: number): CopiedRow {
-  if (fields.length !== 13) throw refused(`row field count is ${fields.length}, expected 13 (22P04)`)
-  const [id, time, source, eventId, type, subject, tenant, data, extensions, topic, partition, offset, kafkaTime] =
-    fields
+  if (fields.length !== 14) throw refused(`row field count is ${fields.length}, expected 14 (22P04)`)
+  const [
+    id,
+    time,
+    source,
+    eventId,
+    type,
+    subject,
+    tenant,
+    data,
+    extensions,
+    topic,
+    partition,
+    offset,
+    kafkaTime,
+    bytes,
+  ] = fields
   const row = {
     id: formatUuid(given(id)),
     eventTimeMicros: readTimestamp(given(time)),
@@ -149,6 +168,7 @@ export function readRow(fields: readonly (Buffer | null)[], day: number): Copied
     partition: given(partition).readInt32BE(),
     offset: readInt64(given(offset)),
     kafkaTimeMicros: readTimestamp(given(kafkaTime)),
+    dataBytes: bytes ?? null,
   }
   const idMs = Number.parseInt(row.id.slice(0, 8) + row.id.slice(9, 13), 16)
   if (Math.floor((idMs * 1000) / dayMicros) !== day || Math.floor(row.eventTimeMicros / dayMicros) !== day) {
@@ -163,8 +183,9 @@ export function placeOfRow(fields: readonly (Buffer | null)[]): { partition: num
 }
 
 export function readReject(fields: readonly (Buffer | null)[]): CopiedReject {
-  if (fields.length !== 11) throw refused(`row field count is ${fields.length}, expected 11 (22P04)`)
-  const [consumer, topic, partition, offset, kafkaTime, key, value, headers, code, reason, decoder] = fields
+  if (fields.length !== 15) throw refused(`row field count is ${fields.length}, expected 15 (22P04)`)
+  const [consumer, topic, partition, offset, kafkaTime, key, value, headers, code, reason, decoder, ...later] = fields
+  const [eventType, tenantId, attempts, redriveOf] = later
   return {
     consumer: text(given(consumer)),
     topic: text(given(topic)),
@@ -177,5 +198,9 @@ export function readReject(fields: readonly (Buffer | null)[]): CopiedReject {
     code: text(given(code)),
     reason: text(given(reason)),
     decoder: text(given(decoder)),
+    eventType: maybe(eventType),
+    tenantId: maybe(tenantId),
+    attempts: given(attempts).readInt32BE(),
+    redriveOf: redriveOf ? readInt64(redriveOf) : null,
   }
 }

@@ -11,8 +11,9 @@ export interface Target {
 }
 
 const columns =
-  'id, event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition, kafka_offset, kafka_time'
-const rejectColumns = 'consumer, topic, partition, kafka_offset, kafka_time, key, value, headers, code, reason, decoder'
+  'id, event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition, kafka_offset, kafka_time, data_bytes'
+const rejectColumns =
+  'consumer, topic, partition, kafka_offset, kafka_time, key, value, headers, code, reason, decoder, event_type, tenant_id, attempts, redrive_of'
 
 const literal = pg.escapeLiteral
 const numbers = (values: readonly (number | null)[]) => `'{${values.map((value) => value ?? 'NULL').join(',')}}'`
