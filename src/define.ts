@@ -17,6 +17,8 @@ export interface ConsumerDefinition {
   readonly decoder: Decoder
   /** The stream family of an event: the key is `<family>:{<partition>}`. Left out: nothing is published. */
   readonly route?: (event: RoutedEvent) => string
+  /** All that `route` may answer: start and doctor then try the Redis user's rights on each, and the memory they may take is told. */
+  readonly families?: readonly string[]
 }
 
 const name = /^[a-z_][a-z0-9_]{0,40}$/

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { Argument, Command, CommanderError } from 'commander'
 import { explain, FatalError } from './core/errors.ts'
 import type { Needed } from './core/settings.ts'
+import { stackOf } from './process/cause.ts'
 import { loadSettings } from './process/load-settings.ts'
 import type { SimulateFlags } from './simulate/flags.ts'
 import type { StackAction, StackFlags } from './stack/flags.ts'
@@ -121,12 +122,13 @@ program
     const { loadConsumer } = await import('./process/load-consumer.ts')
     const { doctor } = await import('./doctor/doctor.ts')
     const { definition } = await loadConsumer(name)
-    const { topic, table } = definition
+    const { topic, table, families = [] } = definition
     const { ok } = await doctor({
       settings,
       consumer: name,
       topic,
       table,
+      families,
       json,
       write,
       now: Date.now,
@@ -243,7 +245,7 @@ async function main(): Promise<void> {
     }
     writeError(`millrace: ${explain(error)}\n`)
     if (!(error instanceof FatalError) || error.code === 'BUG' || process.env.MILLRACE_LOG_LEVEL === 'debug') {
-      console.error(error)
+      writeError(`${stackOf(error)}\n`)
     }
     process.exitCode =
       error instanceof FatalError && (error.code === 'USAGE' || error.code === 'SETTINGS_INVALID') ? 2 : 1
@@ -251,5 +253,11 @@ async function main(): Promise<void> {
   // Whatever a failed command left open must not keep the process: what it started, it has ended.
   setTimeout(() => process.exit(), 1000).unref()
 }
+
+/** What nobody has caught is told as everything else is: Node would print all that hangs on it, the arguments of a driver's command among them. */
+process.on('uncaughtException', (error) => {
+  writeError(`millrace: ${explain(error)}\n${stackOf(error)}\n`)
+  process.exit(1)
+})
 
 await main()

@@ -74,7 +74,7 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
     ({ from, to, type }) => {
       const [, wing] = from.split('/')
       if (to.startsWith(`src/${wing}/`) || /^src\/(core|schema)\//.test(to) || to === 'src/define.ts') return true
-      return /^src\/process\/(connect|load)-/.test(to) || (type && isPort(to))
+      return /^src\/process\/(connect|load|rights)-/.test(to) || (type && isPort(to))
     },
   ],
 ]
@@ -109,9 +109,9 @@ function forbidden(edge: Edge): boolean {
 
 /** A package, and the files whose names or task say that they are about it. Types of it may be named by whoever is handed one. */
 const packages: Readonly<Record<string, RegExp>> = {
-  kafkajs: /(^|\/)(connect-)?kafka[^/]*\.ts$|^src\/flow\/consume\/codecs\.ts$/,
+  kafkajs: /(^|\/)(connect-|rights-)?kafka[^/]*\.ts$|^src\/flow\/consume\/codecs\.ts$/,
   pg: /(^|\/)(connect-)?postgres[^/]*\.ts$|^src\/flow\/persist\/sql\.ts$/,
-  ioredis: /(^|\/)(connect-)?redis[^/]*\.ts$/,
+  ioredis: /(^|\/)(connect-|rights-)?redis[^/]*\.ts$/,
   piscina: /^src\/flow\/decode\/(piscina|worker)\.ts$/,
   snappy: /^src\/core\/codecs\.ts$/,
   'lz4-napi': /^src\/core\/codecs\.ts$/,

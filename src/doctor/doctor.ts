@@ -13,8 +13,8 @@ export interface DoctorOptions {
   readonly consumer: string
   readonly topic: string
   readonly table: string
-  /** How many stream families the consumer's route may name. */
-  readonly families?: number
+  /** The stream families that the consumer's route may name. */
+  readonly families?: readonly string[]
   readonly json: boolean
   readonly write: (text: string) => void
   readonly now: () => number
@@ -33,7 +33,7 @@ const entryBytes = 700
 const skewMsMax = 1000
 
 export async function doctor(options: DoctorOptions): Promise<Diagnosis> {
-  const { consumer, topic, table, families = 1, now, timeoutMs = 8000 } = options
+  const { consumer, topic, table, families = [], now, timeoutMs = 8000 } = options
   const settings = impatient(options.settings)
   const group = settings.group || consumer
   const deadline = AbortSignal.any([options.signal, AbortSignal.timeout(timeoutMs)])
@@ -45,7 +45,7 @@ export async function doctor(options: DoctorOptions): Promise<Diagnosis> {
     charts.postgres,
     checkPostgres(charts.postgres, settings, { consumer, topic, table }, now, deadline),
   )
-  const redis = within(deadline, charts.redis, checkRedis(charts.redis, settings, now, deadline))
+  const redis = within(deadline, charts.redis, checkRedis(charts.redis, settings, families, now, deadline))
 
   const found: Finding[] = [{ area: 'settings', level: 'ok', found: 'every setting is valid' }]
   const say = (findings: readonly Finding[]) => {
@@ -59,7 +59,12 @@ export async function doctor(options: DoctorOptions): Promise<Diagnosis> {
   say(charts.postgres.findings)
   const redisFacts = await redis
   say(charts.redis.findings)
-  say(compare(kafkaFacts, postgresFacts, redisFacts, { families, streamLengthMax: settings.streamLengthMax }))
+  say(
+    compare(kafkaFacts, postgresFacts, redisFacts, {
+      families: Math.max(1, families.length),
+      streamLengthMax: settings.streamLengthMax,
+    }),
+  )
   options.signal.throwIfAborted()
 
   const ok = !found.some(({ level }) => level === 'fail')

@@ -2,6 +2,7 @@
 import type { Admin, ITopicMetadata } from 'kafkajs'
 import type { Settings } from '../core/settings.ts'
 import { kafkaFailure, openKafka } from '../process/connect-kafka.ts'
+import { lackingKafka } from '../process/rights-kafka.ts'
 import type { Chart } from './finding.ts'
 import { isKafka4, kafkaApis, withoutCommonVersion } from './kafka-apis.ts'
 
@@ -35,7 +36,12 @@ export async function checkKafka(
     if (metadata === null) return { offsets: null }
     checkPartitions(chart, metadata, brokers.length)
     await checkTopicConfig(chart, admin, settings, metadata)
-    await checkGroup(chart, admin, group)
+    const lacking = await lackingKafka(settings, topic, group)
+    const remedy = 'Grant it: docs/security.md has the commands.'
+    const denied = `KAFKA_DENIED: the user lacks ${lacking.join(', ')}`
+    if (chart.check(lacking.length === 0, 'the user may read the topic and join the group', denied, remedy)) {
+      await checkGroup(chart, admin, group)
+    }
     const offsets = await admin.fetchTopicOffsets(topic)
     return { offsets: new Map(offsets.map((one) => [one.partition, { low: Number(one.low), high: Number(one.high) }])) }
   } catch (error) {
@@ -115,16 +121,17 @@ async function checkTopicConfig(
     'unclean.leader.election.enable',
     'compression.type',
   ]
-  const { resources } = await admin.describeConfigs({
-    includeSynonyms: false,
-    resources: [{ type: topicResource, name, configNames: names }],
+  const asked = { includeSynonyms: false, resources: [{ type: topicResource, name, configNames: names }] }
+  const answer = await admin.describeConfigs(asked).catch((error: unknown) => {
+    if (kafkaFailure(error, settings).code !== 'KAFKA_DENIED') throw error
+    return null
   })
-  const config = new Map(resources[0]?.configEntries.map((entry) => [entry.configName, entry.configValue]))
+  const config = new Map(answer?.resources[0]?.configEntries.map((entry) => [entry.configName, entry.configValue]))
   const number = (key: string) => Number(config.get(key) ?? Number.NaN)
   if (config.size === 0) {
     chart.warn(
       "the topic's configuration may not be read",
-      'Grant DescribeConfigs on it, to have retention and sizes checked.',
+      'Grant DescribeConfigs on it to have retention and sizes checked; the fleet itself does without.',
     )
     return
   }

@@ -4,6 +4,7 @@ import { dayOf, dayText } from '../core/day.ts'
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { connectPostgres, postgresFailure } from '../process/connect-postgres.ts'
+import { lackingPostgres, someOf } from '../process/rights-postgres.ts'
 import { schemaState } from '../schema/migrate.ts'
 import { partitionDays } from '../schema/partitions.ts'
 import { type Chart, type ClockReading, readClock } from './finding.ts'
@@ -47,10 +48,15 @@ export async function checkPostgres(
     )
     if (!version) return { clock, ledger: null }
     await checkRoom(chart, client, settings, ours)
-    if (!(await checkSchema(chart, client))) return { clock, ledger: null }
-    const allowed = await checkPrivileges(chart, client, subject)
+    const lacking = await lackingPostgres(client, subject.table)
+    if (lacking.length > 0) {
+      const remedy = 'Grant what migrations/roles.sql lists, as the owner of the schema.'
+      chart.fail(`POSTGRES_DENIED: lacking ${someOf(lacking)}`, remedy)
+      return { clock, ledger: null }
+    }
+    if (!(await checkSchema(chart, client, subject))) return { clock, ledger: null }
+    chart.ok('every privilege is there')
     await checkPartitions(chart, client, subject.table, now())
-    if (!allowed) return { clock, ledger: null }
     const { rows } = await client.query(
       'select partition, next_offset::text as next from ledger where consumer = $1 and topic = $2',
       [subject.consumer, subject.topic],
@@ -152,7 +158,7 @@ async function checkRoom(chart: Chart, client: Client, settings: Settings, ours:
     chart.ok(`transaction_timeout is ${ms} ms here; our sessions set their own, ${settings.transactionTimeoutMs} ms`)
 }
 
-async function checkSchema(chart: Chart, client: Client): Promise<boolean> {
+async function checkSchema(chart: Chart, client: Client, { table }: PostgresSubject): Promise<boolean> {
   const state = await schemaState(client)
   if (state.newerBreaking.length > 0 || state.edited.length > 0) {
     chart.fail(
@@ -162,42 +168,18 @@ async function checkSchema(chart: Chart, client: Client): Promise<boolean> {
     return false
   }
   const what = state.current === 0 ? 'the database has no schema yet' : `not applied yet: ${state.missing.join(', ')}`
-  return chart.check(
+  const whole = chart.check(
     state.missing.length === 0,
     `schema ${state.current} of ${state.known}`,
     `SCHEMA_MISSING: ${what}`,
     'Run `millrace migrate`.',
   )
-}
-
-/** COPY goes into the partitions by name, and the duplicates' path through temporary tables: each needs its own grant. */
-async function checkPrivileges(chart: Chart, client: Client, { table }: PostgresSubject): Promise<boolean> {
-  const { rows } = await client.query(
-    `select lacking from (
-      select 'table ' || $1::text as lacking where to_regclass(quote_ident($1)) is null
-      union all
-      select privilege || ' on ' || name from (values ('ledger', 'SELECT'), ('ledger', 'INSERT'), ('ledger', 'UPDATE'), ('rejects', 'INSERT'), ('rejects', 'SELECT'), ($1, 'SELECT'), ($1, 'INSERT')) as need (name, privilege)
-        where to_regclass(quote_ident(name)) is not null and not has_table_privilege(to_regclass(quote_ident(name)), privilege)
-      union all
-      select 'INSERT on ' || i.inhrelid::regclass from pg_inherits i
-        where i.inhparent = to_regclass(quote_ident($1)) and not has_table_privilege(i.inhrelid, 'INSERT')
-      union all
-      select 'TEMPORARY on database ' || current_database() where not has_database_privilege(current_database(), 'TEMPORARY')
-      union all
-      select 'EXECUTE on ' || p.oid::regprocedure from pg_proc p
-        where p.pronamespace = (select oid from pg_namespace where nspname = current_schema()) and p.proname like 'millrace\\_%'
-          and p.prorettype <> 'trigger'::regtype and not has_function_privilege(p.oid, 'EXECUTE')
-    ) all_lacking`,
-    [table],
-  )
-  const lacking = rows.map((row) => row.lacking as string)
-  const shown = lacking.slice(0, 5).join(', ') + (lacking.length > 5 ? ` and ${lacking.length - 5} more` : '')
-  return chart.check(
-    lacking.length === 0,
-    'every privilege is there',
-    `POSTGRES_DENIED: lacking ${shown}`,
-    'Grant what migrations/roles.sql lists, as the owner of the schema.',
-  )
+  const { rows } = await client.query('select to_regclass(quote_ident($1)) is null as absent', [table])
+  if (whole && rows[0].absent) {
+    const remedy = 'Correct `table` in the consumer file, or create a table shaped like cloud_events.'
+    chart.fail(`SCHEMA_MISSING: there is no table ${table} in the search_path`, remedy)
+  }
+  return whole && !rows[0].absent
 }
 
 async function checkPartitions(chart: Chart, client: Client, table: string, nowMs: number): Promise<void> {

@@ -21,3 +21,11 @@ export function saidBy(error: unknown): string {
     .filter((message) => message !== '')
   return [...new Set(said)].join(': ') || 'no reason given'
 }
+
+/** Where it came from and what was behind it, for whoever looks for the fault: stacks only, none of what a driver hangs on its errors. */
+export function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return causes(error)
+    .map((one) => one.stack ?? `${one.name}: ${one.message}`)
+    .join('\ncaused by ')
+}

@@ -56,6 +56,12 @@ export const openSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
   return socket
 }
 
+/** The failure of a client at work, where the reason is that the broker does not let it in, or not any more. */
+export function kafkaRefusal(error: unknown, settings: Settings): FatalError | null {
+  const failure = kafkaFailure(error, settings)
+  return failure.code === 'KAFKA_AUTH' || failure.code === 'KAFKA_DENIED' ? failure : null
+}
+
 /** A failed start-up request, by what the client throws. Unknown stays unknown: the caller rethrows what is not in this table. */
 export function kafkaFailure(error: unknown, settings: Settings): FatalError {
   const where = settings.kafkaBrokers.join(', ')
@@ -83,7 +89,7 @@ export function kafkaFailure(error: unknown, settings: Settings): FatalError {
     return fail(
       'KAFKA_DENIED',
       `Kafka denies the user what it needs: ${text}.`,
-      'Grant Read and Describe on the topic and on the group.',
+      'Grant Read on the topic and on the group: docs/security.md has the commands.',
     )
   }
   if (/certificate|self.signed|altnames|SSL routines|TLS|EPROTO|wrong version number/i.test(text)) {

@@ -127,7 +127,7 @@ export function redisFailure(error: unknown, settings: Settings): FatalError {
     return fail(
       'REDIS_DENIED',
       `Redis denies the user what it needs: ${said}.`,
-      'Run `millrace doctor` for the list of commands and keys.',
+      'Set its rights: docs/security.md has the line.',
     )
   }
   if (/^(LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)/.test(said)) {

@@ -5,6 +5,7 @@
 import { Writable } from 'node:stream'
 import { destination, type Logger, pino } from 'pino'
 import type { Settings } from '../core/settings.ts'
+import { saidBy, stackOf } from './cause.ts'
 
 export interface LogOptions {
   readonly settings: Pick<Settings, 'logLevel' | 'logFormat'>
@@ -42,10 +43,21 @@ export function createLogger({ settings, consumer, replica, terminal = false, wr
       base: { ...(consumer !== undefined && { consumer }), ...(replica !== undefined && { replica }) },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: plainError },
       redact: { paths: secretKeys.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]), censor: '(hidden)' },
     },
     stream,
   )
+}
+
+/**
+ * An error's own words and nothing that hangs on it: a driver's error carries the command it failed at, with the password of an AUTH or the events of a
+ * batch among the arguments.
+ */
+function plainError(error: unknown): unknown {
+  if (!(error instanceof Error)) return { message: String(error) }
+  const { code } = error as { code?: unknown }
+  return { type: error.name, message: saidBy(error), ...(code !== undefined && { code }), stack: stackOf(error) }
 }
 
 function through(write: (line: string) => void): Writable {

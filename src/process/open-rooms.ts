@@ -2,6 +2,7 @@
 import kafkajs from 'kafkajs'
 import type { Logger } from 'pino'
 import { aheadDays } from '../core/day.ts'
+import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { registerCodecs } from '../flow/consume/codecs.ts'
 import { openKafkajs } from '../flow/consume/kafkajs.ts'
@@ -14,9 +15,9 @@ import { openPostgres } from '../flow/persist/postgres.ts'
 import { publishNothing } from '../flow/publish/none.ts'
 import type { Publish } from '../flow/publish/port.ts'
 import { openRedis } from '../flow/publish/redis.ts'
-import { kafkaConfig } from './connect-kafka.ts'
-import { connectPostgres, postgresConfig } from './connect-postgres.ts'
-import { connectRedis } from './connect-redis.ts'
+import { kafkaConfig, kafkaRefusal } from './connect-kafka.ts'
+import { connectPostgres, postgresConfig, postgresFailure } from './connect-postgres.ts'
+import { connectRedis, redisFailure } from './connect-redis.ts'
 import type { LoadedConsumer } from './load-consumer.ts'
 import { checkPostgres, checkRedis, checkTopic } from './preflight.ts'
 
@@ -62,6 +63,8 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
   try {
     await checkPostgres(preflight, consumer)
     partitionCount = await checkTopic(kafka, preflight, consumer, settings)
+  } catch (error) {
+    throw error instanceof FatalError ? error : postgresFailure(error, settings)
   } finally {
     await preflight.end().catch(() => {})
   }
@@ -70,10 +73,16 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
   if (publishes) {
     const redis = await connectRedis(settings, {
       name: `millrace-${name}`,
-      onError: (error) => logger.debug({ err: error }, 'redis connection error'),
+      onError: (error) => {
+        logger.debug({ err: error }, 'redis connection error')
+        // A password that was changed: the process that is started in our place reads the new one.
+        if (/^(WRONGPASS|NOAUTH)/.test(error.message)) options.onError(redisFailure(error, settings))
+      },
     })
     stack.defer(() => redis.disconnect())
-    await checkRedis(redis)
+    await checkRedis(redis, definition.families ?? []).catch((error: unknown) => {
+      throw error instanceof FatalError ? error : redisFailure(error, settings)
+    })
     redis.on('ready', options.onRedisBack)
     publish = openRedis({ redis, streamLengthMax: settings.streamLengthMax })
   }
@@ -103,7 +112,14 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
   stack.defer(() => decode.close())
 
   const group = settings.group || name
-  const consume = openKafkajs({ ...settings, kafka, topic, group, restartsMax: clientRestartsMax })
+  const consume = openKafkajs({
+    ...settings,
+    kafka,
+    topic,
+    group,
+    restartsMax: clientRestartsMax,
+    refusal: (error) => kafkaRefusal(error, settings),
+  })
   return { consume, decode, persist, publish, publishes, partitionCount }
 }
 

@@ -4,9 +4,12 @@ import type pg from 'pg'
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { requireSchema, schemaState } from '../schema/migrate.ts'
-import { kafkaFailure } from './connect-kafka.ts'
+import { kafkaFailure, openKafka } from './connect-kafka.ts'
 import type { RedisClient } from './connect-redis.ts'
 import type { LoadedConsumer } from './load-consumer.ts'
+import { lackingKafka } from './rights-kafka.ts'
+import { lackingPostgres, someOf } from './rights-postgres.ts'
+import { lackingRedis, mastersOf } from './rights-redis.ts'
 
 export async function checkPostgres(client: pg.Client, { name, definition }: LoadedConsumer): Promise<void> {
   const { rows: version } = await client.query("select current_setting('server_version_num')::int as number")
@@ -17,6 +20,14 @@ export async function checkPostgres(client: pg.Client, { name, definition }: Loa
       'Upgrade the server.',
     )
   }
+  const lacking = await lackingPostgres(client, definition.table)
+  if (lacking.length > 0) {
+    throw new FatalError(
+      'POSTGRES_DENIED',
+      `The user lacks ${someOf(lacking)}.`,
+      'Grant what migrations/roles.sql lists, as the owner of the schema.',
+    )
+  }
   requireSchema(await schemaState(client))
   const { rows: table } = await client.query('select to_regclass($1) is not null as found', [definition.table])
   if (!table[0].found) {
@@ -25,22 +36,6 @@ export async function checkPostgres(client: pg.Client, { name, definition }: Loa
       `There is no table ${definition.table} in the search_path.`,
       `Correct 'table' in consumers/${name}.ts, or create a table shaped like cloud_events.`,
     )
-  }
-  for (const [relation, privilege] of [
-    ['ledger', 'SELECT, INSERT, UPDATE'],
-    ['rejects', 'INSERT'],
-    [definition.table, 'SELECT, INSERT'],
-  ] as const) {
-    for (const one of privilege.split(', ')) {
-      const { rows } = await client.query('select has_table_privilege($1, $2) as granted', [relation, one])
-      if (!rows[0].granted) {
-        throw new FatalError(
-          'POSTGRES_DENIED',
-          `The user may not ${one} on ${relation}.`,
-          `GRANT ${one} ON ${relation} to it.`,
-        )
-      }
-    }
   }
 }
 
@@ -57,15 +52,17 @@ export async function checkTopic(
   try {
     await admin.connect()
     const topics = await admin.listTopics()
-    if (!topics.includes(topic)) {
-      throw new FatalError(
-        'TOPIC_MISSING',
-        `The topic '${topic}' does not exist.`,
-        'Create it (100 partitions are a good start), or let `millrace simulate kafka --create` do so.',
-      )
-    }
+    if (!topics.includes(topic)) throw await whyUnseen(settings, topic)
     const { topics: described } = await admin.fetchTopicMetadata({ topics: [topic] })
     partitions = described[0]?.partitions.length ?? 0
+    const lacking = await lackingKafka(settings, topic, settings.group || consumer.name)
+    if (lacking.length > 0) {
+      throw new FatalError(
+        'KAFKA_DENIED',
+        `The user lacks ${lacking.join(', ')}.`,
+        'Grant it: docs/security.md has the commands.',
+      )
+    }
   } catch (error) {
     throw error instanceof FatalError ? error : kafkaFailure(error, settings)
   } finally {
@@ -86,23 +83,53 @@ export async function checkTopic(
   return partitions
 }
 
-export async function checkRedis(redis: RedisClient): Promise<void> {
-  const server = await redis.info('server')
-  const version = /redis_version:(\d+)/.exec(server)?.[1]
-  if (Number(version) < 7) {
-    throw new FatalError(
-      'REDIS_VERSION',
-      `Redis ${version} has no functions.`,
-      'Upgrade the server to 7 or newer; 8 is what is tested.',
-    )
+/** A topic that may not be seen is not in the list either; asked for by name, the broker tells the two apart. */
+async function whyUnseen(settings: Settings, topic: string): Promise<FatalError> {
+  const admin = openKafka(settings).admin()
+  try {
+    await admin.connect()
+    await admin.fetchTopicMetadata({ topics: [topic] })
+  } catch (error) {
+    const failure = kafkaFailure(error, settings)
+    if (failure.code === 'KAFKA_DENIED') return failure
+  } finally {
+    await admin.disconnect()
   }
-  const memory = await redis.info('memory')
-  const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1]
-  if (policy !== 'noeviction') {
+  return new FatalError(
+    'TOPIC_MISSING',
+    `The topic '${topic}' does not exist.`,
+    'Create it (100 partitions are a good start), or let `millrace simulate kafka --create` do so.',
+  )
+}
+
+/** Of a cluster, every master: each keeps streams, and each has settings of its own. */
+export async function checkRedis(redis: RedisClient, families: readonly string[]): Promise<void> {
+  for (const node of mastersOf(redis)) {
+    const info = await node.info()
+    const where = mastersOf(redis).length > 1 ? ` at ${node.options.host}:${node.options.port}` : ''
+    const version = /redis_version:(\d+)/.exec(info)?.[1]
+    if (Number(version) < 7) {
+      throw new FatalError(
+        'REDIS_VERSION',
+        `Redis ${version}${where} has no functions.`,
+        'Upgrade the server to 7 or newer; 8 is what is tested.',
+      )
+    }
+    const policy = /maxmemory_policy:(\S+)/.exec(info)?.[1]
+    if (policy !== 'noeviction') {
+      throw new FatalError(
+        'REDIS_EVICTS',
+        `maxmemory-policy${where} is ${policy}: Redis would throw away whole streams, groups and all.`,
+        'Set it: CONFIG SET maxmemory-policy noeviction (and in redis.conf).',
+      )
+    }
+  }
+  const lacking = await lackingRedis(redis, families)
+  if (lacking.length > 0) {
     throw new FatalError(
-      'REDIS_EVICTS',
-      `maxmemory-policy is ${policy}: Redis would throw away whole streams, groups and all.`,
-      'Set it: CONFIG SET maxmemory-policy noeviction (and in redis.conf).',
+      'REDIS_DENIED',
+      `The user lacks ${someOf(lacking)}.`,
+      'Set its rights: docs/security.md has the line.',
     )
   }
 }

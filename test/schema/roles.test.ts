@@ -46,8 +46,37 @@ test('the fleet role can do the work of a lane and nothing beyond', async () => 
     'drop table cloud_events_2026_11_23',
     'delete from ledger',
     'delete from rejects',
+    'update rejects set reason = $$r$$',
+    `insert into audit (actor, action, target) values ('a', 'b', 'c')`,
     'create table mine (n integer)',
     'insert into millrace_migrations (id, name, breaking, checksum) values (9, $$x$$, false, $$x$$)',
+  ]) {
+    await assert.rejects(session.query(query), denied, query)
+  }
+})
+
+test('the operator role judges rejects, moves the ledger, makes days, and cannot cover its tracks', async () => {
+  const session = await (await server.database()).connect()
+  await session.query(await readFile(join(migrationsDir, 'roles.sql'), 'utf8'))
+  await session.query(`insert into rejects (consumer, topic, partition, kafka_offset, kafka_time, code, reason, decoder)
+    values ('c', 't', 0, 1, now(), 'x', 'x', 'x')`)
+  await session.query('set role millrace_operator')
+  await session.query(`update rejects set state = 'discarded', state_at = now() where id = 1`)
+  await session.query(
+    `insert into ledger (consumer, topic, partition, start_offset, next_offset) values ('c', 't', 0, 0, 0)`,
+  )
+  await session.query('update ledger set next_offset = 2')
+  await session.query(`insert into audit (actor, action, target) values ('a', 'b', 'c') returning id`)
+  await ensurePartitions(session, 'cloud_events', [dayOf(at)], { signal: noSignal })
+  for (const query of [
+    `update rejects set value = 'x'`,
+    'delete from rejects',
+    'delete from ledger',
+    'delete from audit',
+    `update audit set actor = 'nobody'`,
+    'insert into cloud_events select * from cloud_events',
+    `call millrace_advance('c', 't', '{0}', '{0}', '{0}', '{1}', '{0}', '{0}', '{0}', null, null)`,
+    'drop table cloud_events_2026_11_21',
   ]) {
     await assert.rejects(session.query(query), denied, query)
   }

@@ -28,6 +28,8 @@ export interface KafkajsOptions {
   readonly fetchPaceMs: number
   /** kafkajs restarts itself after a retriable crash; so many in a row and we would rather start anew. */
   readonly restartsMax: number
+  /** Where the client gives up because it is not let in, or not any more: what to do about it. */
+  readonly refusal?: (error: Error) => FatalError | null
 }
 
 export function openKafkajs(options: KafkajsOptions): Consume {
@@ -107,12 +109,13 @@ export function openKafkajs(options: KafkajsOptions): Consume {
       consumer.on(consumer.events.CRASH, ({ payload }) => {
         if (payload.restart) return
         gaveUp.reject(
-          new FatalError(
-            'KAFKA_CRASHED',
-            `The Kafka client gave up: ${payload.error.message}.`,
-            'The supervisor starts the process anew; if it returns, look at the brokers.',
-            payload.error,
-          ),
+          options.refusal?.(payload.error) ??
+            new FatalError(
+              'KAFKA_CRASHED',
+              `The Kafka client gave up: ${payload.error.message}.`,
+              'The supervisor starts the process anew; if it returns, look at the brokers.',
+              payload.error,
+            ),
         )
       })
       // Record by record, a fetch that held only control records or aborted transactions never reaches eachBatch.

@@ -14,7 +14,7 @@ const rows: Readonly<Record<string, Row>> = {
   '25P03': ['transient', 'POSTGRES_BUSY', ''],
   // a role or password that is wrong now was right at the start, or never: a person has to look
   '28': ['fatal', 'POSTGRES_AUTH', 'Check the user and password in MILLRACE_POSTGRES.'],
-  '3D000': ['fatal', 'POSTGRES_AUTH', 'Create the database or correct its name in MILLRACE_POSTGRES.'],
+  '3D000': ['fatal', 'POSTGRES_DENIED', 'Create the database or correct its name in MILLRACE_POSTGRES.'],
   // serialization and deadlock: a zombie and its successor met in different order
   '40': ['transient', 'POSTGRES_BUSY', ''],
   // privileges

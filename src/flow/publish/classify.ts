@@ -26,12 +26,7 @@ const rows: readonly Row[] = [
   // connections refused for their number
   [/max number of clients/, 'transient', 'REDIS_BUSY', ''],
   [/^(NOAUTH|WRONGPASS)/, 'fatal', 'REDIS_AUTH', 'Check the user and password in MILLRACE_REDIS.'],
-  [
-    /^NOPERM/,
-    'fatal',
-    'REDIS_DENIED',
-    'Grant the user fcall, function, xinfo, xadd, xtrim and the key patterns of the streams.',
-  ],
+  [/^NOPERM/, 'fatal', 'REDIS_DENIED', 'Set the rights of the user: docs/security.md has the line.'],
   // a key of that name is no stream
   [
     /WRONGTYPE/,
