@@ -61,7 +61,8 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
       /^src\/(core\/|flow\/[^/]+$)/.test(to) || (type && (isPort(to) || to === 'src/flow/settle/settler.ts')),
   ],
   [/^src\/schema\//, ({ to }) => /^src\/(core|schema)\//.test(to)],
-  [/^src\/process\//, ({ to }) => /^src\/(core|schema|process|flow)\//.test(to) || to === 'src/define.ts'],
+  // A process of the fleet runs the flow, and the keeper of its days beside it.
+  [/^src\/process\//, ({ to }) => /^src\/(core|schema|process|flow|keeper)\//.test(to) || to === 'src/define.ts'],
   // npm start is made of the other wings.
   [
     /^src\/start\//,

@@ -88,6 +88,22 @@ export const metricRows = {
     help: 'Partitions that began elsewhere than the group offset said.',
   },
   fenced_total: { type: 'counter', labels: [], help: 'Batches dropped because another process had moved the ledger.' },
+  partition_horizon_days: {
+    type: 'gauge',
+    labels: [],
+    help: 'Days after today that have a partition, without a gap; -1: today has none. Below 1 the process is not ready.',
+  },
+  partitions_to_seal: { type: 'gauge', labels: [], help: 'Closed days, past sealAfterHours, that are not sealed yet.' },
+  keeper_actions_total: {
+    type: 'counter',
+    labels: ['action'],
+    help: 'Partitions that this process made, sealed, dropped or detached.',
+  },
+  keeper_failures_total: {
+    type: 'counter',
+    labels: ['code'],
+    help: 'What the partition keeper could not do, by why; it tries again.',
+  },
   lost_total: { type: 'counter', labels: ['code'], help: 'Work dropped because it was no longer ours, by why.' },
 } as const satisfies Record<string, MetricRow>
 

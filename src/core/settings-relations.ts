@@ -74,6 +74,11 @@ export const relations: readonly Relation[] = [
     'retryBackoffMinMs must not exceed retryBackoffMaxMs',
     (s) => s.retryBackoffMinMs <= s.retryBackoffMaxMs,
   ),
+  relation(
+    ['retentionDays', 'eventPastDaysMax'],
+    'retentionDays must exceed eventPastDaysMax (or be 0), or a late event would ask for a day that was taken away',
+    (s) => s.retentionDays === 0 || s.retentionDays > s.eventPastDaysMax,
+  ),
   relation(['kafkaCertFile', 'kafkaKeyFile'], 'kafkaCertFile and kafkaKeyFile go together', (s) =>
     both(s.kafkaCertFile, s.kafkaKeyFile),
   ),

@@ -120,6 +120,21 @@ export const rows = {
     7,
     'Daily partitions kept ready from today on; too few and a weekend without a replica makes them late.',
   ),
+  sealAfterHours: row(
+    k.whole(0, 8760),
+    6,
+    'So long after its end a day gets its further indexes, statistics and frozen rows, once, by one process of the fleet. 0: never.',
+  ),
+  retentionDays: row(
+    k.whole(0, 36_500),
+    0,
+    'Days that a table keeps besides today; older ones are taken away for good (see retention). 0 keeps all.',
+  ),
+  retention: row(
+    k.choice('drop', 'detach'),
+    'drop',
+    'What becomes of a day beyond retentionDays: dropped, or kept beside the table as <table>_detached_YYYY_MM_DD.',
+  ),
 
   // Redis
   redisUrls: row(k.redisUrls, null, 'Where the streams live; off: no streams, PostgreSQL only.', {

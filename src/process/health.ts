@@ -19,12 +19,16 @@ export interface Vitals {
   readonly heardMs: number | null
   /** Names of the servers known to be down right now. */
   readonly down: readonly string[]
+  /** Days after today that have a partition; -1: today has none. */
+  readonly horizonDays?: number
 }
 
 export interface Verdict {
   readonly ok: boolean
   /** Why not, in words; empty when ok. */
   readonly reasons: readonly string[]
+  /** Readiness tells how far ahead there is a place for events. */
+  readonly partitionHorizonDays?: number
 }
 
 export interface Health {
@@ -78,9 +82,12 @@ export function createHealth({ progressTimeoutMs, now }: HealthOptions): Health 
     },
 
     ready() {
+      const { horizonDays } = vitals
       const reasons = vitals.down.map((name) => `${name} is down`)
       if (vitals.phase !== 'running') reasons.push(vitals.phase)
-      return verdict(reasons)
+      if (horizonDays === undefined) return verdict(reasons)
+      if (horizonDays < 1) reasons.push(`there is no partition for ${horizonDays < 0 ? 'today' : 'tomorrow'}`)
+      return { ...verdict(reasons), partitionHorizonDays: horizonDays }
     },
   }
 }

@@ -9,7 +9,6 @@
 import { setInterval as every, setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { retry } from '../core/backoff.ts'
-import { dayOf } from '../core/day.ts'
 import { FatalError, type TransientError } from '../core/errors.ts'
 import type { Room } from '../core/marks.ts'
 import type { Metrics } from '../core/metrics.ts'
@@ -20,12 +19,14 @@ import { Budget } from '../flow/budget.ts'
 import { Lane } from '../flow/lane.ts'
 import { notedSince } from '../flow/pipeline.ts'
 import { openSettler } from '../flow/settle/settler.ts'
+import { startKeeper } from '../keeper/keeper.ts'
 import { startAdmin } from './admin.ts'
 import { Assignment } from './assignment.ts'
+import { connectPostgres } from './connect-postgres.ts'
 import { createHealth, type Phase } from './health.ts'
 import type { LoadedConsumer } from './load-consumer.ts'
 import { lagOf, observeLane, observeProcess } from './observe.ts'
-import { openRooms, prepareDays } from './open-rooms.ts'
+import { openRooms } from './open-rooms.ts'
 import { serveLanes } from './serve-lanes.ts'
 
 export interface LifecycleOptions {
@@ -154,6 +155,17 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   const sizes = { last: 0 }
   const observers = lanes.map(() => observeLane(metrics, clock, sizes, retrying))
 
+  const keeper = startKeeper({
+    table: definition.table,
+    policy: { ...settings, aheadDays: settings.partitionsAheadDays },
+    connect: () => connectPostgres(settings, `millrace ${consumer.name} keeper`),
+    days: rooms.days,
+    nowMs: clock.nowMs,
+    metrics,
+    logger,
+  })
+  stack.defer(() => keeper.stop())
+
   // Health, and the admin port.
   const health = createHealth({ progressTimeoutMs: settings.progressTimeoutMs, now: clock.nowMs })
   const downNow = () => [...down].filter(([, untilMs]) => untilMs > clock.nowMs()).map(([server]) => server)
@@ -164,6 +176,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
       lagRecords: assignment.gated ? null : lagOf(assignment, clock.nowMs()).records,
       heardMs,
       down: downNow(),
+      horizonDays: keeper.horizonDays(),
     })
   const status = (): Status => {
     for (const observer of observers) observer.flush()
@@ -258,9 +271,8 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     })
   }
 
-  /** Once a second: is there progress? Once a day: are the next days' partitions there? */
+  /** Once a second: is there progress? */
   async function watch(): Promise<void> {
-    let preparedDay = dayOf(clock.nowMs())
     for await (const _ of every(1000, undefined, { signal: stop.signal, ref: false })) {
       observeHealth()
       void compareWhatIsInDoubt()
@@ -272,13 +284,6 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
           'The supervisor starts the process anew; the log says what came before.',
         )
       }
-      const today = dayOf(clock.nowMs())
-      if (today === preparedDay) continue
-      preparedDay = today
-      await prepareDays(persist, settings, clock.nowMs(), stop.signal).catch((error: unknown) => {
-        // A missing partition is made on demand; tomorrow this is tried again.
-        logger.warn({ err: error }, 'could not make partitions ahead')
-      })
     }
   }
 

@@ -1,7 +1,6 @@
 /** Connects, checks what must hold, and opens a technology for each room: the one place that says which. */
 import kafkajs from 'kafkajs'
 import type { Logger } from 'pino'
-import { aheadDays } from '../core/day.ts'
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { registerCodecs } from '../flow/consume/codecs.ts'
@@ -15,6 +14,7 @@ import { openPostgres } from '../flow/persist/postgres.ts'
 import { publishNothing } from '../flow/publish/none.ts'
 import type { Publish } from '../flow/publish/port.ts'
 import { openRedis } from '../flow/publish/redis.ts'
+import { requireDays } from '../keeper/require-days.ts'
 import { kafkaConfig, kafkaRefusal } from './connect-kafka.ts'
 import { connectPostgres, postgresConfig, postgresFailure } from './connect-postgres.ts'
 import { connectRedis, redisFailure } from './connect-redis.ts'
@@ -29,6 +29,11 @@ export interface OpenRooms {
   /** False: the consumer has no route, or Redis is off. */
   readonly publishes: boolean
   readonly partitionCount: number
+}
+
+export interface OpenedRooms extends OpenRooms {
+  /** The days that the table has partitions for, tomorrow's among them. */
+  readonly days: readonly number[]
 }
 
 export interface OpenRoomsOptions {
@@ -50,7 +55,7 @@ const valueBytesMax = 16 * 1024 * 1024
 const clientRestartsMax = 10
 
 /** Whatever is wrong is one FatalError; what was opened until then is closed with `stack`. */
-export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposableStack): Promise<OpenRooms> {
+export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposableStack): Promise<OpenedRooms> {
   const { settings, consumer, logger, nowMs, signal } = options
   const { name, url, definition } = consumer
   const { topic, table } = definition
@@ -60,9 +65,11 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
   const kafka = new kafkajs.Kafka(kafkaConfig(settings, kafkajsLog(logger)))
   const preflight = await connectPostgres(settings, `millrace ${name} preflight`)
   let partitionCount: number
+  let days: number[]
   try {
     await checkPostgres(preflight, consumer)
     partitionCount = await checkTopic(kafka, preflight, consumer, settings)
+    days = await requireDays(preflight, table, nowMs(), signal)
   } catch (error) {
     throw error instanceof FatalError ? error : postgresFailure(error, settings)
   } finally {
@@ -94,7 +101,6 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
     lockTimeoutMs: settings.lockTimeoutMs,
   })
   stack.defer(() => persist.close())
-  await prepareDays(persist, settings, nowMs(), signal)
 
   const decode = openPiscina({
     definition,
@@ -120,10 +126,5 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
     restartsMax: clientRestartsMax,
     refusal: (error) => kafkaRefusal(error, settings),
   })
-  return { consume, decode, persist, publish, publishes, partitionCount }
-}
-
-/** From yesterday on (at midnight its last events are still on their way) as many days ahead as the settings say. */
-export function prepareDays(persist: Persist, settings: Settings, nowMs: number, signal: AbortSignal): Promise<void> {
-  return persist.prepare(aheadDays(nowMs, { ahead: settings.partitionsAheadDays }), signal)
+  return { consume, decode, persist, publish, publishes, partitionCount, days }
 }

@@ -8,7 +8,7 @@
  * Not to be called inside a transaction.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { dayOf, dayText, partitionName } from '../core/day.ts'
+import { dayText, parseDay, partitionName } from '../core/day.ts'
 import { FatalError, TransientError } from '../core/errors.ts'
 import { type Session, sqlState, transaction } from './sql.ts'
 
@@ -36,19 +36,80 @@ export async function ensurePartitions(
 
 /** The days `table` has partitions for, ascending. Reads the catalog only. */
 export async function partitionDays(session: Session, table: string): Promise<number[]> {
+  const { partitions } = await readPartitions(session, table)
+  return partitions.filter(({ state }) => state === 'attached').map(({ day }) => day)
+}
+
+export interface PartitionIndex {
+  readonly name: string
+  readonly valid: boolean
+  /** Its comment. */
+  readonly note: string | null
+}
+
+export interface Partition {
+  readonly day: number
+  /** Bare, as in the catalog. */
+  readonly name: string
+  /** pending: a DETACH ... CONCURRENTLY was begun and has not ended. detached: a table with the name of a day. */
+  readonly state: 'attached' | 'pending' | 'detached'
+  /** The table's comment. */
+  readonly note: string | null
+  readonly indexes: readonly PartitionIndex[]
+}
+
+export interface Partitions {
+  /** The table's name and its schema's, bare. */
+  readonly table: string
+  readonly schema: string
+  readonly owner: string
+  /** This user may do what only the owner may: detach, drop, make indexes. */
+  readonly owned: boolean
+  /** The server's clock. */
+  readonly serverMs: number
+  /** By day. */
+  readonly partitions: readonly Partition[]
+}
+
+/** Every table that has the name of a day of `table`, attached or not. Reads the catalog only, and locks nothing. */
+export async function readPartitions(session: Session, table: string): Promise<Partitions> {
   const { rows } = await session.query(
-    `select to_date(right(child.relname, 10), 'YYYY_MM_DD')::text as day
-     from pg_inherits i join pg_class child on child.oid = i.inhrelid join pg_class parent on parent.oid = i.inhparent
-     where parent.oid = $1::regclass and not i.inhdetachpending
-       and right(child.relname, 11) ~ '^_\\d{4}_\\d\\d_\\d\\d$' and child.relname = parent.relname || right(child.relname, 11)
-     order by child.relname`,
+    `with parent as (
+       select c.oid, c.relname, c.relnamespace, n.nspname, c.relowner::regrole::text as owner,
+         pg_has_role(c.relowner, 'USAGE') as owned
+       from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $1::regclass
+     ), child as (
+       select c.oid, c.relname, replace(right(c.relname, 10), '_', '-') as day,
+         case when i.inhparent is null then 'detached' when i.inhdetachpending then 'pending' else 'attached' end as state
+       from parent join pg_class c on c.relnamespace = parent.relnamespace and c.relkind = 'r'
+       left join pg_inherits i on i.inhrelid = c.oid
+       where c.relname ~ '_\\d{4}_\\d\\d_\\d\\d$' and c.relname = parent.relname || right(c.relname, 11)
+         and (i.inhparent is null or i.inhparent = parent.oid)
+     )
+     select parent.relname as table, parent.nspname as schema, parent.owner, parent.owned,
+       (extract(epoch from clock_timestamp()) * 1000)::float8 as "serverMs",
+       (select coalesce(jsonb_agg(jsonb_build_object(
+           'day', child.day, 'name', child.relname, 'state', child.state, 'note', obj_description(child.oid, 'pg_class'),
+           'indexes', (
+             select coalesce(jsonb_agg(jsonb_build_object(
+               'name', x.relname, 'valid', k.indisvalid, 'note', obj_description(x.oid, 'pg_class'))), '[]')
+             from pg_index k join pg_class x on x.oid = k.indexrelid where k.indrelid = child.oid)
+         ) order by child.day), '[]') from child) as partitions
+     from parent`,
     [table],
   )
-  return rows.map(({ day }) => dayOf(Date.parse(day)))
+  const { partitions, ...parent } = rows[0]
+  return {
+    ...parent,
+    partitions: partitions.flatMap((found: Omit<Partition, 'day'> & { day: string }) => {
+      const day = parseDay(found.day)
+      return day === undefined ? [] : [{ ...found, day }]
+    }),
+  }
 }
 
 async function makePatiently(session: Session, table: string, day: number, options: EnsureOptions): Promise<boolean> {
-  const { signal, lockTimeoutMs = 2000, attempts = 5 } = options
+  const { signal, lockTimeoutMs = 1000, attempts = 8 } = options
   for (let attempt = 1; ; attempt++) {
     signal.throwIfAborted()
     try {

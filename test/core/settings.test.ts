@@ -174,6 +174,7 @@ test('relations are asserted, with the values that break them', () => {
     { MILLRACE_REDIS: 'redis://a:1,rediss://b:1' },
     { MILLRACE_REDIS: 'redis://a:1/2', MILLRACE_REDIS_CLUSTER: 'on' },
     { MILLRACE_REDIS_USER: 'u' },
+    { MILLRACE_RETENTION_DAYS: '30' },
   ]
   const met = new Set<string>()
   for (const env of broken) {
