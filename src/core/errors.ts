@@ -8,6 +8,8 @@
  * A bad record is none of these: it is a value (see verdict.ts). Anything not in this file is unknown, and unknown is fatal.
  */
 
+import type { Condemned } from './batch.ts'
+
 /** Every code a person can meet, one row each; the README's table is held equal to this one by a test. */
 export const codes = {
   // world
@@ -33,6 +35,7 @@ export const codes = {
   REDIS_FAILED: 'Redis answered with an error that is in no table of ours.',
   // what stands between the marks
   FENCED: 'Another process has moved this partition on.',
+  PUBLISH_BEHIND: 'Redis is back after an absence: lanes go back to what was published, and fill in what is missing.',
   ROW_REFUSED: 'PostgreSQL refuses a row that the decoder let through; its record becomes a reject.',
   REVOKED: 'The partition was given to another member of the group.',
   STREAM_LOST: 'A stream holds less than the ledger says was published.',
@@ -73,6 +76,16 @@ abstract class Reaction extends Error {
 export class TransientError extends Reaction {}
 
 export class LostError extends Reaction {}
+
+/** The batch holds rows that the store refuses for what they are: it has to be decoded again, with their records as rejects. */
+export class RefusedError extends LostError {
+  readonly records: readonly Condemned[]
+  constructor(records: readonly Condemned[]) {
+    const [first] = records
+    super('ROW_REFUSED', `${records.length} rows, the first at ${first?.partition}/${first?.offset}: ${first?.reason}`)
+    this.records = records
+  }
+}
 
 export class FatalError extends Reaction {
   /** One sentence: what a person should do now. */

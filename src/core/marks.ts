@@ -14,15 +14,18 @@ export class Marks {
   readonly partition: number
   readonly #next: Record<Room, number>
 
-  /** All rooms stand where the partition starts; what comes by again passes each room a second time. */
-  constructor(partition: number, nextOffset: number) {
+  /**
+   * All rooms stand where the partition starts; what comes by again passes each room a second time. Only where publishing is put off, publish and
+   * settle stand further back.
+   */
+  constructor(partition: number, nextOffset: number, publishedOffset = nextOffset) {
     this.partition = partition
     this.#next = {
       consume: nextOffset,
       decode: nextOffset,
       persist: nextOffset,
-      publish: nextOffset,
-      settle: nextOffset,
+      publish: publishedOffset,
+      settle: publishedOffset,
     }
   }
 

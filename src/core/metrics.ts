@@ -80,6 +80,16 @@ export const metricRows = {
     labels: [],
     help: 'Record bytes held by the process; bounded by inFlightBytesMax.',
   },
+  publish_away: {
+    type: 'gauge',
+    labels: [],
+    help: '1 while Redis is away and rows are stored without being published.',
+  },
+  unpublished_records: {
+    type: 'gauge',
+    labels: [],
+    help: 'Records of the assigned partitions that are stored and not published yet.',
+  },
   assigned_partitions: { type: 'gauge', labels: [], help: 'Partitions that this replica carries.' },
   rebalances_total: { type: 'counter', labels: [], help: 'Times the group gave out partitions anew.' },
   gate_seeks_total: {

@@ -153,6 +153,11 @@ export const rows = {
     5000,
     'A command without an answer for so long fails and is retried; repeats add nothing.',
   ),
+  publishGraceMs: row(
+    k.whole(0, 3_600_000),
+    3000,
+    'While Redis is away for longer than this, storing goes on without it; the streams are filled in when it is back.',
+  ),
   streamLengthMax: row(
     k.whole(0, 1_000_000_000),
     100_000,

@@ -8,12 +8,13 @@
  */
 import { type Backoff, retry } from '../core/backoff.ts'
 import type { Decoded, Packed } from '../core/batch.ts'
-import type { TransientError } from '../core/errors.ts'
+import { RefusedError, TransientError } from '../core/errors.ts'
 import type { Room } from '../core/marks.ts'
 import { type RoomClock, stage } from '../core/stage.ts'
+import type { Absence } from './absence.ts'
 import type { Decode } from './decode/port.ts'
 import type { Lane, LaneBatch, PartitionState } from './lane.ts'
-import { type Foreign, type PersistLane, type Published, RefusedError } from './persist/port.ts'
+import type { Foreign, PersistLane, Published } from './persist/port.ts'
 import type { Publish } from './publish/port.ts'
 import type { Settler } from './settle/settler.ts'
 
@@ -22,6 +23,7 @@ export interface Rooms {
   readonly persist: PersistLane
   readonly publish: Publish
   readonly settle: Settler
+  readonly absence: Absence<Lane>
   /** Throws when too much of what comes in is bad: from this batch on nothing is stored. */
   readonly admit: (batch: Decoded) => void
 }
@@ -41,6 +43,10 @@ interface InHand extends LaneBatch {
 interface StoredInHand extends InHand {
   readonly foreign: Foreign
 }
+interface PublishedInHand extends InHand {
+  /** False: Redis is away, and the lane will come by again. */
+  readonly isPublished: boolean
+}
 
 /** Serves the lane until it ends (resolves) or something is lost or fatal (throws). One call at a time per lane. */
 export async function flow(
@@ -54,6 +60,7 @@ export async function flow(
   const signal = AbortSignal.any([outer, own.signal])
   const abort = (reason: unknown) => own.abort(reason)
   const { clocks } = observer
+  const { absence } = rooms
   const patiently = <T>(room: Room, work: () => Promise<T>) =>
     retry(work, backoff, signal, (error, attempt, delayMs) => observer.retrying(room, error, attempt, delayMs))
 
@@ -77,21 +84,38 @@ export async function flow(
     return { batch, states, packed, foreign }
   }
 
-  async function publish({ batch, states, packed, foreign }: StoredInHand): Promise<InHand> {
+  async function publish({ batch, states, packed, foreign }: StoredInHand): Promise<PublishedInHand> {
+    const left = { batch, states, packed, isPublished: false }
+    if (absence.passes(lane)) return left
     const streams = states.map((state) => state.streams)
-    const entries = await patiently('publish', () => rooms.publish.publish(batch, foreign, streams, signal))
+    let entries: number
+    try {
+      entries = await retry(
+        () => rooms.publish.publish(batch, foreign, streams, signal),
+        backoff,
+        signal,
+        (error, attempt, delayMs) => {
+          observer.retrying('publish', error, attempt, delayMs)
+          if (absence.failed(error)) throw error
+        },
+      )
+    } catch (error) {
+      if (!(error instanceof TransientError) || !absence.passes(lane)) throw error
+      return left
+    }
+    absence.succeeded()
     advance(batch, states, 'publish')
     observer.published(batch, entries)
-    return { batch, states, packed }
+    return { ...left, isPublished: true }
   }
 
   const consumed = lane.batches(signal)
   const decoded = stage(consumed, { ahead: 2, width: 2, abort, clock: clocks.decode }, decode)
   const persisted = stage(decoded, { ahead: 1, width: 1, abort, clock: clocks.persist }, persist)
   const published = stage(persisted, { ahead: 1, width: 1, abort, clock: clocks.publish }, publish)
-  for await (const { states, packed } of published) {
+  for await (const { states, packed, isPublished } of published) {
     lane.finished(packed)
-    for (const state of states) rooms.settle.note(state)
+    if (isPublished) for (const state of states) rooms.settle.note(state)
   }
 }
 

@@ -10,10 +10,11 @@
  * Losing a partition drops what is queued; batches under way may finish, and the ledger decides whether they still count.
  */
 import type { Chunk } from '../core/batch.ts'
-import { type FatalError, LostError } from '../core/errors.ts'
-import { type StartPolicy, startOf } from '../core/ledger.ts'
+import { type FatalError, LostError, TransientError } from '../core/errors.ts'
+import { type LedgerRow, type StartPolicy, startOf } from '../core/ledger.ts'
 import { Marks } from '../core/marks.ts'
 import { type RecordRun, runBytes } from '../core/record.ts'
+import type { Absence } from '../flow/absence.ts'
 import type { Budget } from '../flow/budget.ts'
 import type { Consume, ConsumeHandlers, Fetched } from '../flow/consume/port.ts'
 import type { Lane, PartitionState } from '../flow/lane.ts'
@@ -26,6 +27,7 @@ export interface AssignmentOptions {
   readonly publish: Publish
   readonly lanes: readonly Lane[]
   readonly budget: Budget
+  readonly absence: Absence<Lane>
   readonly policy: StartPolicy
   readonly startFrom: 'earliest' | 'latest'
   /** Reading the marks may have to wait for a busy world. */
@@ -149,7 +151,7 @@ export class Assignment implements ConsumeHandlers {
   }
 
   async #readMarks(all: readonly Entry[]): Promise<void> {
-    const { consume, persist, publish, policy, startFrom, on } = this.#options
+    const { consume, persist, absence, policy, startFrom, on } = this.#options
     const entries = all.filter((entry) => this.#isCurrent(entry))
     if (entries.length === 0) return
     const partitions = entries.map(({ partition }) => partition)
@@ -164,15 +166,21 @@ export class Assignment implements ConsumeHandlers {
     const wanted = policy.publishes
       ? rows.flatMap(({ partition, streams }) => [...streams.keys()].map((family) => ({ partition, family })))
       : []
-    const last = await publish.last(wanted)
+    const last = await this.#lastOf(wanted)
+    // Redis is away: the rows go on from where they are, and the lane comes by again for the streams.
+    const isPutOff = last === null
+    if (isPutOff) for (const { lane } of entries) absence.passes(lane)
     const found = new Map<number, Map<string, number>>(partitions.map((partition) => [partition, new Map()]))
-    for (const [index, { partition, family }] of wanted.entries()) found.get(partition)?.set(family, last[index] ?? 0)
+    for (const [index, { partition, family }] of wanted.entries()) found.get(partition)?.set(family, last?.[index] ?? 0)
 
     const rowOf = new Map(rows.map((row) => [row.partition, row]))
     const starts = entries.map((entry) => {
       const row = rowOf.get(entry.partition)
       if (row === undefined) throw new LostError('FENCED', `The ledger row of partition ${entry.partition} is gone.`)
-      return startOf(row, mark(entry.partition), found.get(entry.partition) ?? new Map(), policy)
+      return startOf(row, mark(entry.partition), found.get(entry.partition) ?? new Map(), {
+        ...policy,
+        publishes: policy.publishes && !isPutOff,
+      })
     })
     entries.forEach((entry, index) => {
       if (!this.#isCurrent(entry)) return
@@ -180,7 +188,7 @@ export class Assignment implements ConsumeHandlers {
       const { partition, lane } = entry
       entry.state = {
         partition,
-        marks: new Marks(partition, start.nextOffset),
+        marks: new Marks(partition, start.nextOffset, isPutOff ? publishedOf(rowOf.get(partition)) : undefined),
         streams: start.streams,
         noted: new Map(rowOf.get(partition)?.streams),
         pending: [],
@@ -195,6 +203,18 @@ export class Assignment implements ConsumeHandlers {
       consume.seek(partition, start.nextOffset)
       if (start.lost.length > 0) on.streamLost(partition, start.lost, start.nextOffset)
     })
+  }
+
+  /** null: Redis is away, and storing does not wait for it. */
+  async #lastOf(wanted: readonly { partition: number; family: string }[]): Promise<number[] | null> {
+    const { publish, absence, policy } = this.#options
+    if (policy.publishes && absence.away) return null
+    try {
+      return await publish.last(wanted)
+    } catch (error) {
+      if (error instanceof TransientError && absence.failed(error)) return null
+      throw error
+    }
   }
 
   #isCurrent(entry: Entry): boolean {
@@ -291,6 +311,9 @@ export class Assignment implements ConsumeHandlers {
     this.#options.on.taken(records)
   }
 }
+
+const publishedOf = (row: LedgerRow | undefined) =>
+  row === undefined ? undefined : Math.min(row.publishedOffset ?? row.startOffset, row.nextOffset)
 
 /** So many records make a chunk large enough: a lane takes whole chunks, up to its caps. */
 const chunkRecords = 1024

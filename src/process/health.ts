@@ -21,6 +21,8 @@ export interface Vitals {
   readonly down: readonly string[]
   /** Days after today that have a partition; -1: today has none. */
   readonly horizonDays?: number
+  /** Names of the servers that are away while the rest goes on without them. */
+  readonly away: readonly string[]
 }
 
 export interface Verdict {
@@ -46,7 +48,7 @@ const verdict = (reasons: readonly string[]): Verdict => ({ ok: reasons.length =
 const seconds = (ms: number) => `${Math.round(ms / 1000)} s`
 
 export function createHealth({ progressTimeoutMs, now }: HealthOptions): Health {
-  let vitals: Vitals = { phase: 'starting', moved: 0, lagRecords: null, heardMs: null, down: [] }
+  let vitals: Vitals = { phase: 'starting', moved: 0, lagRecords: null, heardMs: null, down: [], away: [] }
   /** Since when nothing has moved that could have moved. */
   let stillSinceMs = now()
   /** Until when the Kafka client need not have spoken: the last time a server was known to be down, or the phase changed. */
@@ -84,6 +86,7 @@ export function createHealth({ progressTimeoutMs, now }: HealthOptions): Health 
     ready() {
       const { horizonDays } = vitals
       const reasons = vitals.down.map((name) => `${name} is down`)
+      for (const name of vitals.away) reasons.push(`${name} is away: storing goes on without it`)
       if (vitals.phase !== 'running') reasons.push(vitals.phase)
       if (horizonDays === undefined) return verdict(reasons)
       if (horizonDays < 1) reasons.push(`there is no partition for ${horizonDays < 0 ? 'today' : 'tomorrow'}`)

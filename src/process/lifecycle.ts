@@ -15,6 +15,7 @@ import type { Metrics } from '../core/metrics.ts'
 import { createRejectLimit } from '../core/reject-limit.ts'
 import type { Settings } from '../core/settings.ts'
 import { readStatus, type Status } from '../core/status.ts'
+import { Absence } from '../flow/absence.ts'
 import { Budget } from '../flow/budget.ts'
 import { Lane } from '../flow/lane.ts'
 import { notedSince } from '../flow/pipeline.ts'
@@ -103,6 +104,25 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
       'trying again',
     )
   }
+  const absence = new Absence<Lane>({
+    graceMs: settings.publishGraceMs,
+    probeMs: settings.retryBackoffMaxMs,
+    probe: () => publish.probe(),
+    now: clock.nowMs,
+    signal: stop.signal,
+    on: {
+      away(error) {
+        const { code, message: reason } = error
+        logger.warn({ code, reason }, 'Redis is away: storing goes on, and the streams are filled when it is back')
+      },
+      back(awayMs) {
+        logger.warn({ awayMs }, 'Redis is back: publishing what was stored meanwhile')
+        catchUp()
+      },
+      failed: fail,
+    },
+  })
+  metrics.observe('publish_away', () => [[{}, absence.away ? 1 : 0]])
   const budget = new Budget(settings.inFlightBytesMax)
   const lanes = Array.from(
     { length: settings.lanes },
@@ -121,6 +141,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     publish,
     lanes,
     budget,
+    absence,
     policy: { topic, publishes, streamLost: settings.streamLost },
     startFrom: settings.startFrom,
     patiently: (work) =>
@@ -175,8 +196,9 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
       moved: metrics.sum('records_total'),
       lagRecords: assignment.gated ? null : lagOf(assignment, clock.nowMs()).records,
       heardMs,
-      down: downNow(),
       horizonDays: keeper.horizonDays(),
+      down: downNow().filter((server) => server !== 'redis' || !absence.away),
+      away: absence.away ? ['redis'] : [],
     })
   const status = (): Status => {
     for (const observer of observers) observer.flush()
@@ -241,11 +263,12 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   })
 
   // Serve.
-  const { serving, compareStreams } = serveLanes({
+  const { serving, compareStreams, catchUp } = serveLanes({
     lanes,
     observers,
     rooms,
     settler,
+    absence,
     admit: (batch) => limit(batch, clock.steadyMs()),
     assignment,
     backoff,

@@ -110,6 +110,9 @@ export function observeProcess(
 ): void {
   metrics.observe('lag_records', () => [[{}, lagOf(assignment, nowMs()).records]])
   metrics.observe('lag_seconds', () => [[{}, lagOf(assignment, nowMs()).seconds]])
+  metrics.observe('unpublished_records', () => [
+    [{}, [...assignment.states()].reduce((sum, { marks }) => sum + marks.get('persist') - marks.get('publish'), 0)],
+  ])
   metrics.observe('bytes_in_flight', () => [[{}, budget.bytes]])
   metrics.observe('assigned_partitions', () => [[{}, assignment.partitions.length]])
   metrics.observe('partition_lag_records', () =>

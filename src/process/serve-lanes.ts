@@ -4,6 +4,7 @@ import type { Backoff } from '../core/backoff.ts'
 import type { Decoded } from '../core/batch.ts'
 import { LostError } from '../core/errors.ts'
 import type { Metrics } from '../core/metrics.ts'
+import type { Absence } from '../flow/absence.ts'
 import type { Lane } from '../flow/lane.ts'
 import { flow } from '../flow/pipeline.ts'
 import type { Settler } from '../flow/settle/settler.ts'
@@ -17,6 +18,7 @@ export interface ServeLanesOptions {
   readonly observers: readonly LaneObserver[]
   readonly rooms: OpenRooms
   readonly settler: Settler
+  readonly absence: Absence<Lane>
   readonly admit: (batch: Decoded) => void
   readonly assignment: Assignment
   readonly backoff: Backoff
@@ -30,10 +32,12 @@ export interface ServedLanes {
   readonly serving: readonly Promise<void>[]
   /** Compares the streams with what was published to them; lanes of streams that have forgotten something start over. */
   compareStreams(): Promise<void>
+  /** Redis is back: lanes that have left batches unpublished start over. */
+  catchUp(): void
 }
 
 export function serveLanes(options: ServeLanesOptions): ServedLanes {
-  const { lanes, observers, rooms, settler, admit, assignment, backoff, metrics, logger, signal } = options
+  const { lanes, observers, rooms, settler, absence, admit, assignment, backoff, metrics, logger, signal } = options
   const { decode, publish } = rooms
   /** Aborted with a LostError: the lane has to start over, though none of its rooms has noticed. */
   const relapses = lanes.map(() => new AbortController())
@@ -46,7 +50,13 @@ export function serveLanes(options: ServeLanesOptions): ServedLanes {
         try {
           const relapse = (relapses[index] as AbortController).signal
           const either = AbortSignal.any([signal, relapse])
-          return await flow(lane, { decode, persist, publish, settle: settler, admit }, backoff, observer, either)
+          return await flow(
+            lane,
+            { decode, persist, publish, settle: settler, absence, admit },
+            backoff,
+            observer,
+            either,
+          )
         } catch (error) {
           if (!(error instanceof LostError) || signal.aborted) throw error
           relapses[index] = new AbortController()
@@ -54,6 +64,7 @@ export function serveLanes(options: ServeLanesOptions): ServedLanes {
           metrics.counter('lost_total', { code: error.code }).add()
           logger.warn({ lane: index, code: error.code, reason: error.message }, 'lost: starting the lane over')
           for (const clock of Object.values(observer.clocks)) clock.reset()
+          absence.startsOver(lane)
           assignment.reset(lane)
         }
       }
@@ -64,6 +75,10 @@ export function serveLanes(options: ServeLanesOptions): ServedLanes {
 
   return {
     serving: lanes.map(serve),
+    catchUp() {
+      const lost = new LostError('PUBLISH_BEHIND', 'Redis is back; what was stored meanwhile is published now')
+      for (const [index, lane] of lanes.entries()) if (absence.behind.has(lane)) relapses[index]?.abort(lost)
+    },
     async compareStreams() {
       for (const [index, lane] of lanes.entries()) {
         const lost = await forgottenBy(publish, lane)

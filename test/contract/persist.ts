@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type Condemned, type Decoded, packChunks } from '../../src/core/batch.ts'
 import { dayOf } from '../../src/core/day.ts'
-import { LostError, TransientError } from '../../src/core/errors.ts'
-import { type Persist, type PersistLane, type Published, RefusedError } from '../../src/flow/persist/port.ts'
+import { LostError, RefusedError, TransientError } from '../../src/core/errors.ts'
+import type { Persist, PersistLane, Published } from '../../src/flow/persist/port.ts'
 import { batchOf, type ChunkSpec, chunkOf, dayMs, decode, type EventSpec, nowMs, record } from '../flow/batches.ts'
 
 /** Where the line is lost: before COMMIT reaches the server, while the server commits, or when its answer is on the way. */

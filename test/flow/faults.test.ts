@@ -77,14 +77,14 @@ function forget({ streams: { streams } }: House, key: string, share: number): vo
   else stream.lastId = stream.entries.at(-1)?.id ?? 0
 }
 
-async function live(steps: readonly Step[]): Promise<void> {
+async function live(steps: readonly Step[], storesOn: boolean): Promise<void> {
   const house = openHouse(partitions)
   const commits: Fate[] = []
   const calls: Fate[] = []
   house.database.commit = (apply) => meet(commits.shift(), 'POSTGRES_UNREACHABLE', apply)
   house.streams.call = (apply) => meet(calls.shift(), 'REDIS_UNREACHABLE', apply)
   const ids: EventSpec[] = []
-  let processes: Process[] = [startProcess(house, { rowsMax: 20, bytesInFlightMax: 5000 })]
+  let processes: Process[] = [startProcess(house, { rowsMax: 20, bytesInFlightMax: 5000, storesOn })]
   for (const one of steps) {
     switch (one.do) {
       case 'produce': {
@@ -111,7 +111,7 @@ async function live(steps: readonly Step[]): Promise<void> {
         calls.push(...one.fates)
         break
       case 'start':
-        if (processes.length < 3) processes.push(startProcess(house, { rowsMax: 20, bytesInFlightMax: 5000 }))
+        if (processes.length < 3) processes.push(startProcess(house, { rowsMax: 20, bytesInFlightMax: 5000, storesOn }))
         break
       case 'kill': {
         const [victim] = processes.splice(one.which % Math.max(processes.length, 1), 1)
@@ -128,14 +128,14 @@ async function live(steps: readonly Step[]): Promise<void> {
   }
   // Whoever is left drains; what Redis forgot without anybody noticing, a new process does.
   for (const one of processes) await one.drain()
-  processes = [startProcess(house)]
+  processes = [startProcess(house, { storesOn })]
   await until('the end', () => isCaughtUp(house), ...processes)
   for (const one of processes) await one.drain()
   assertPromise(house)
 }
 
 test('any schedule: every record is a row, a reject or a duplicate, and every row is one entry, in order', async () => {
-  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40 }), live), {
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.boolean(), live), {
     numRuns: Number(process.env.MILLRACE_TEST_RUNS ?? 150),
   })
 })

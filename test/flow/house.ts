@@ -8,6 +8,7 @@ import pino from 'pino'
 import type { Decoded } from '../../src/core/batch.ts'
 import { LostError } from '../../src/core/errors.ts'
 import { createMetrics } from '../../src/core/metrics.ts'
+import { Absence } from '../../src/flow/absence.ts'
 import { Budget } from '../../src/flow/budget.ts'
 import { createMemoryKafka, type MemoryKafka, openMemoryConsume } from '../../src/flow/consume/memory.ts'
 import type { Consume } from '../../src/flow/consume/port.ts'
@@ -24,6 +25,17 @@ import { Assignment } from '../../src/process/assignment.ts'
 import { type LaneObserver, observeLane } from '../../src/process/observe.ts'
 import { serveLanes } from '../../src/process/serve-lanes.ts'
 import { definition, type EventSpec, eventText, limits, nowMs } from './batches.ts'
+
+/** Whoever waits for Redis waits as long as it takes. */
+export const neverAway = () =>
+  new Absence<Lane>({
+    graceMs: Number.POSITIVE_INFINITY,
+    probeMs: 0,
+    probe: async () => {},
+    now: () => 0,
+    signal: new AbortController().signal,
+    on: { away() {}, back() {}, failed() {} },
+  })
 
 export const group = 'tests'
 const target = { consumer: limits.consumer, topic: definition.topic }
@@ -70,6 +82,8 @@ export interface ProcessOptions {
   readonly rowsMax?: number
   readonly bytesInFlightMax?: number
   readonly streamLost?: 'refill' | 'stop'
+  /** Storing goes on without Redis from the first failed call on; otherwise it waits for ever. */
+  readonly storesOn?: boolean
   readonly startFrom?: 'earliest' | 'latest'
   /** In place of the plain memory rooms. */
   readonly persist?: (plain: Persist) => Persist
@@ -83,6 +97,7 @@ export interface Process {
   readonly assignment: Assignment
   readonly lanes: readonly Lane[]
   readonly budget: Budget
+  readonly absence: Absence<Lane>
   readonly consume: Consume
   /** What was found lost at the gate. */
   readonly refills: string[]
@@ -131,6 +146,14 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
   const consume = options.consume?.(plainConsume) ?? plainConsume
   const settler = openSettler(consume.settle, 1, { committed() {}, failed: (error) => !dead && fail(error) })
   const backoff = { minMs: 0, maxMs: 0, random: () => 0 }
+  const absence = new Absence<Lane>({
+    graceMs: options.storesOn ? 0 : Number.POSITIVE_INFINITY,
+    probeMs: 0,
+    probe: () => publish.probe(),
+    now: () => nowMs,
+    signal: stop.signal,
+    on: { away() {}, back: () => catchUp(), failed: (error) => !dead && fail(error) },
+  })
   const budget = new Budget(bytesInFlightMax)
   const lanes = Array.from(
     { length: laneCount },
@@ -144,6 +167,7 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
     publish,
     lanes,
     budget,
+    absence,
     policy: { topic: definition.topic, publishes: true, streamLost: options.streamLost ?? 'refill' },
     startFrom: options.startFrom ?? 'earliest',
     patiently: (work) => work(),
@@ -171,11 +195,12 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
     (): LaneObserver => ({ ...observeLane(metrics, clock, { last: 0 }, () => {}), ...options.observe }),
   )
   const decode = openMemoryDecode(definition, limits, () => nowMs)
-  const { serving, compareStreams } = serveLanes({
+  const { serving, compareStreams, catchUp } = serveLanes({
     lanes,
     observers,
     rooms: { consume, decode, persist, publish, publishes: true, partitionCount: house.kafka.partitions },
     settler,
+    absence,
     admit: options.admit ?? (() => {}),
     assignment,
     backoff,
@@ -191,6 +216,7 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
     assignment,
     lanes,
     budget,
+    absence,
     consume,
     refills,
     sought,

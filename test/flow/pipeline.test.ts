@@ -7,7 +7,17 @@ import { RoomClock } from '../../src/core/stage.ts'
 import { Lane, type PartitionState } from '../../src/flow/lane.ts'
 import { flow, notedSince, type Observer, type Rooms } from '../../src/flow/pipeline.ts'
 import { batchOf, chunkOf, type EventSpec, record } from './batches.ts'
-import { assertLaw, assertPromise, type House, isCaughtUp, openHouse, rangesOf, startProcess, until } from './house.ts'
+import {
+  assertLaw,
+  assertPromise,
+  type House,
+  isCaughtUp,
+  neverAway,
+  openHouse,
+  rangesOf,
+  startProcess,
+  until,
+} from './house.ts'
 
 const kinds = ['cloud', 'order', 'payment']
 let made = 0
@@ -351,9 +361,11 @@ test('aborted from outside in any room: what comes out is the reason, and nothin
       publish: {
         publish: (_, __, ___, signal) => until('publish', 0, signal),
         last: async () => [],
+        async probe() {},
         async close() {},
       },
       settle: { note() {}, async flush() {}, stop() {} },
+      absence: neverAway(),
       admit() {},
     }
     const flowing = flow(lane, rooms, backoff, quiet, outer.signal)
@@ -376,8 +388,9 @@ test('aborted from outside while a room waits to try again: the reason, at once'
       },
       async close() {},
     },
-    publish: { publish: async () => 0, last: async () => [], async close() {} },
+    publish: { publish: async () => 0, last: async () => [], async probe() {}, async close() {} },
     settle: { note() {}, async flush() {}, stop() {} },
+    absence: neverAway(),
     admit() {},
   }
   const hour = { minMs: 3_600_000, maxMs: 3_600_000, random: () => 0 }

@@ -13,6 +13,7 @@ import { createMemoryDatabase, type MemoryLedgerRow, openMemoryPersist } from '.
 import { createMemoryStreams, openMemoryPublish } from '../../src/flow/publish/memory.ts'
 import { Assignment, chunksOf } from '../../src/process/assignment.ts'
 import { record } from '../flow/batches.ts'
+import { neverAway } from '../flow/house.ts'
 
 const target = { consumer: 'tests', topic: 't' }
 
@@ -84,6 +85,7 @@ function openGate(options: GateOptions = {}) {
     publish: openMemoryPublish(streams),
     lanes,
     budget,
+    absence: neverAway(),
     policy: { topic: 't', publishes: true, streamLost: 'refill' },
     startFrom: options.startFrom ?? 'earliest',
     patiently: (work) => work(),

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { createHealth, type Vitals } from '../../src/process/health.ts'
 
 const timeout = 120_000
-const calm: Vitals = { phase: 'running', moved: 0, lagRecords: 0, heardMs: 0, down: [] }
+const calm: Vitals = { phase: 'running', moved: 0, lagRecords: 0, heardMs: 0, down: [], away: [] }
 
 function run() {
   let nowMs = 0

@@ -4,10 +4,10 @@
  * randomness: every pause and every failure is the caller's, through `commit`.
  */
 import type { Condemned, Decoded, Slice } from '../../core/batch.ts'
-import { LostError } from '../../core/errors.ts'
+import { LostError, RefusedError } from '../../core/errors.ts'
 import { formatUuid } from '../../core/identity.ts'
 import type { LedgerRow } from '../../core/ledger.ts'
-import { type Foreign, type Persist, type PersistLane, type Published, RefusedError } from './port.ts'
+import type { Foreign, Persist, PersistLane, Published } from './port.ts'
 import { type CopiedReject, type CopiedRow, placeOfRow, readCopy, readReject, readRow } from './read-copy.ts'
 
 export interface MemoryLedgerRow extends LedgerRow {

@@ -1,6 +1,5 @@
 /** persist/: a decoded batch into the day's partitions and the ledger, in one transaction, or not at all. */
-import type { Condemned, Decoded } from '../../core/batch.ts'
-import { LostError } from '../../core/errors.ts'
+import type { Decoded } from '../../core/batch.ts'
 import type { LedgerRow } from '../../core/ledger.ts'
 
 /** What publish/ has done meanwhile, for the ledger to remember: one per slice. */
@@ -12,16 +11,6 @@ export interface Published {
 
 /** Rows of the batch that another record made, or that are none after all: by row index. null: every row is this batch's own. */
 export type Foreign = ReadonlySet<number> | null
-
-/** The batch holds rows that the store refuses for what they are: it has to be decoded again, with their records as rejects. */
-export class RefusedError extends LostError {
-  readonly records: readonly Condemned[]
-  constructor(records: readonly Condemned[]) {
-    const [first] = records
-    super('ROW_REFUSED', `${records.length} rows, the first at ${first?.partition}/${first?.offset}: ${first?.reason}`)
-    this.records = records
-  }
-}
 
 export interface PersistLane {
   /**

@@ -7,13 +7,13 @@
  */
 import pg from 'pg'
 import type { Decoded, Slice } from '../../core/batch.ts'
-import { assert, LostError } from '../../core/errors.ts'
+import { assert, LostError, RefusedError } from '../../core/errors.ts'
 import type { LedgerRow } from '../../core/ledger.ts'
 import { ensurePartitions } from '../../schema/partitions.ts'
 import { classifyPostgres, sqlState } from './classify.ts'
 import { runCopies } from './copy-transaction.ts'
 import { type Excluded, foreignOf, nothing, pickRows, rowsOfCopies, storedBefore } from './excluded.ts'
-import { type Foreign, type Persist, type PersistLane, type Published, RefusedError } from './port.ts'
+import type { Foreign, Persist, PersistLane, Published } from './port.ts'
 import { isRefusal, refusedRows } from './refused.ts'
 import * as sql from './sql.ts'
 

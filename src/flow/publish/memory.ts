@@ -90,6 +90,10 @@ export function openMemoryPublish(memory: MemoryStreams, options: MemoryPublishO
       return added
     },
 
+    async probe() {
+      await memory.call(() => {})
+    },
+
     async close() {},
   }
 }

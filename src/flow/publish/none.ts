@@ -8,5 +8,6 @@ export const publishNothing: Publish = {
   async publish() {
     return 0
   },
+  async probe() {},
   async close() {},
 }

@@ -14,5 +14,7 @@ export interface Publish {
    * Answers how many entries were really added.
    */
   publish(batch: Decoded, foreign: Foreign, streams: readonly Streams[], signal: AbortSignal): Promise<number>
+  /** Resolves when publish() could write now; rejects as it would. Writes nothing. */
+  probe(): Promise<void>
   close(): Promise<void>
 }

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { Cluster, type Redis } from 'ioredis'
 import type { Decoded } from '../../core/batch.ts'
+import { TransientError } from '../../core/errors.ts'
 import type { Foreign } from '../persist/port.ts'
 import { classifyRedis, lacksFunction } from './classify.ts'
 import { streamKey } from './keys.ts'
@@ -97,6 +98,24 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
       }
       for (const { streams, parts } of calls) for (const [family, { last }] of parts) streams.set(family, last)
       return added
+    },
+
+    async probe() {
+      try {
+        // Without keys it adds nothing, but is refused like any write: read-only, out of memory, no such function.
+        const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis]
+        if (nodes.length === 0) throw new TransientError('REDIS_UNREACHABLE', 'the cluster has no master')
+        await Promise.all(
+          nodes.map((node) =>
+            node.fcall(add, 0, 0).catch((error: unknown) => {
+              if (!lacksFunction(error)) throw error
+              return node.function('LOAD', 'REPLACE', library)
+            }),
+          ),
+        )
+      } catch (error) {
+        throw classifyRedis(error)
+      }
     },
 
     async close() {
