@@ -144,17 +144,73 @@ test('one stream is deleted, then everything in Redis, the functions too, under 
   assert((await sumOf(world, 'millrace_lost_total')) > 0)
 })
 
-test('Redis is full: the fleet waits until there is room', async (t) => {
-  const world = await servers.world(t)
+/** All living replicas say so. */
+const untilAway = (world: World, away: 0 | 1) =>
+  until(`millrace_publish_away to be ${away}`, 30_000, async () => {
+    const living = world.replicas.filter(({ isAlive }) => isAlive)
+    const all = await Promise.all(living.map((one) => one.metric('millrace_publish_away')))
+    if (all.every((one) => one === away)) return true
+    throw new Error(all.join(', '))
+  })
+
+const storesOnSoon = { MILLRACE_PUBLISH_GRACE_MS: '500' }
+
+test('Redis is away under load: rows are stored, also of the partitions of a replica that dies; then the streams are filled', async (t) => {
+  const world = await servers.world(t, { env: storesOnSoon })
+  const [first] = [await world.replica(), await world.replica()]
+  const load = world.load({ rate: 500 })
+  await world.untilServing()
+  await killRedis(world, 100_000)
+  await untilAway(world, 1)
+  await untilReady(world, 503)
+  await world.untilRows((await world.rows()) + 1000)
+  first.expectEnd()
+  first.kill('SIGKILL')
+  await first.ended
+  // What it had is served by the other now, whose Redis cannot be asked where its streams end.
+  await world.untilServing()
+  await world.untilRows((await world.rows()) + 1000)
+  const [last] = world.replicas.slice(-1)
+  assert.match((await last?.get('/readyz'))?.body ?? '', /redis is away: storing goes on/)
+
+  await world.stack.startServer('redis')
+  await untilAway(world, 0)
+  await untilReady(world, 200)
+  await load.stop()
+  await world.untilDrained()
+  await world.proof()
+})
+
+test('Redis is full: storing goes on, and the streams are filled when there is room', async (t) => {
+  const world = await servers.world(t, { env: storesOnSoon })
   await world.replica()
   const load = world.load({ rate: 500 })
   await world.untilServing()
   await world.redis.config('SET', 'maxmemory', '1mb')
-  await untilReady(world, 503)
-  const before = await world.rows()
+  await untilAway(world, 1)
+  await world.untilRows((await world.rows()) + 1000)
   await world.redis.config('SET', 'maxmemory', '0')
+  await untilAway(world, 0)
   await untilReady(world, 200)
-  await world.untilRows(before + 500)
+  await load.stop()
+  await world.untilDrained()
+  await world.proof()
+})
+
+test('SIGTERM while Redis is away: what is stored stays, and whoever comes later publishes it', async (t) => {
+  const world = await servers.world(t, { env: storesOnSoon })
+  const one = await world.replica()
+  const load = world.load({ rate: 500 })
+  await world.untilServing()
+  await world.stack.stopServer('redis', { signal: 'SIGKILL' })
+  await untilAway(world, 1)
+  await world.untilRows((await world.rows()) + 500)
+  one.expectEnd()
+  one.kill('SIGTERM')
+  assert.equal((await within('the replica to end', 30_000, one.ended)).code, 0)
+  await world.stack.startServer('redis')
+  await world.replica()
+  await world.untilServing()
   await load.stop()
   await world.untilDrained()
   await world.proof()
