@@ -43,10 +43,6 @@ interface InHand extends LaneBatch {
 interface StoredInHand extends InHand {
   readonly foreign: Foreign
 }
-interface PublishedInHand extends InHand {
-  /** False: Redis is away, and the lane will come by again. */
-  readonly isPublished: boolean
-}
 
 /** Serves the lane until it ends (resolves) or something is lost or fatal (throws). One call at a time per lane. */
 export async function flow(
@@ -84,9 +80,9 @@ export async function flow(
     return { batch, states, packed, foreign }
   }
 
-  async function publish({ batch, states, packed, foreign }: StoredInHand): Promise<PublishedInHand> {
-    const left = { batch, states, packed, isPublished: false }
-    if (absence.passes(lane)) return left
+  async function publish({ batch, states, packed, foreign }: StoredInHand): Promise<LaneBatch> {
+    // Passed by, its marks stay where they are, and the lane will come by again.
+    if (absence.passes(lane)) return { states, packed }
     const streams = states.map((state) => state.streams)
     let entries: number
     try {
@@ -101,21 +97,21 @@ export async function flow(
       )
     } catch (error) {
       if (!(error instanceof TransientError) || !absence.passes(lane)) throw error
-      return left
+      return { states, packed }
     }
     absence.succeeded()
     advance(batch, states, 'publish')
     observer.published(batch, entries)
-    return { ...left, isPublished: true }
+    return { states, packed }
   }
 
   const consumed = lane.batches(signal)
   const decoded = stage(consumed, { ahead: 2, width: 2, abort, clock: clocks.decode }, decode)
   const persisted = stage(decoded, { ahead: 1, width: 1, abort, clock: clocks.persist }, persist)
   const published = stage(persisted, { ahead: 1, width: 1, abort, clock: clocks.publish }, publish)
-  for await (const { states, packed, isPublished } of published) {
+  for await (const { states, packed } of published) {
     lane.finished(packed)
-    if (isPublished) for (const state of states) rooms.settle.note(state)
+    for (const state of states) rooms.settle.note(state)
   }
 }
 
