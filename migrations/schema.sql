@@ -174,6 +174,8 @@ RETURN CASE WHEN (moment IS NOT NULL) THEN ((lpad(to_hex((floor((EXTRACT(epoch F
 CREATE OR REPLACE FUNCTION millrace_make_partition(parent regclass, day date)
  RETURNS boolean
  LANGUAGE plpgsql
+ SET "TimeZone" TO 'UTC'
+ SET "DateStyle" TO 'ISO, YMD'
 AS $function$
 declare
   home text;
