@@ -41,7 +41,8 @@ const isPort = (path: string) => rooms.some((room) => path === `src/flow/${room}
 
 /** From a folder or file to what it may import of ours. The first row that fits counts. */
 const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] = [
-  [/^consumers\//, ({ to }) => to === 'src/define.ts' || to.startsWith('src/decoders/')],
+  // A JSON Schema may be a file beside it.
+  [/^consumers\//, ({ to }) => /^(src\/define\.ts$|src\/decoders\/|consumers\/.*\.json$)/.test(to)],
   [/^src\/core\//, ({ to }) => to.startsWith('src/core/')],
   [/^src\/define\.ts$/, ({ to, type }) => to.startsWith('src/core/') && type],
   [/^src\/decoders\//, ({ to }) => /^src\/(core|decoders)\//.test(to) || to === 'src/define.ts'],
@@ -113,6 +114,7 @@ const packages: Readonly<Record<string, RegExp>> = {
   kafkajs: /(^|\/)(connect-|rights-)?kafka[^/]*\.ts$|^src\/flow\/consume\/codecs\.ts$/,
   pg: /(^|\/)(connect-)?postgres[^/]*\.ts$|^src\/flow\/persist\/sql\.ts$/,
   ioredis: /(^|\/)(connect-|rights-)?redis[^/]*\.ts$/,
+  'ajv/dist/2020.js': /^src\/decoders\/json-schemas\.ts$/,
   piscina: /^src\/flow\/decode\/(piscina|worker)\.ts$/,
   snappy: /^src\/core\/codecs\.ts$/,
   'lz4-napi': /^src\/core\/codecs\.ts$/,

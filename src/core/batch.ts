@@ -90,6 +90,8 @@ export interface Decoded {
     readonly bytes: Uint8Array
     readonly codes: Readonly<Record<string, number>>
   }
+  /** Rows read as structured mode without a header that says so. */
+  readonly unlabelled: number
   readonly families: readonly string[]
   readonly entryBytes: Uint8Array
 }

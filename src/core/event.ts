@@ -16,6 +16,10 @@ export class EventView {
   readonly at = new Int32Array(attributeCount * 2)
   readonly own: (Buffer | null)[] = new Array(attributeCount).fill(null)
   timeMicros = 0
+  /** False where the time is the record's, for want of one of the event's own. */
+  timed = false
+  /** Read as structured mode although no header said so. */
+  unlabelled = false
   /** `data` as JSON text; -1 where the event has none. */
   dataStart = -1
   dataEnd = -1
@@ -32,6 +36,8 @@ export class EventView {
     this.bytes = bytes
     this.at.fill(-1)
     for (let i = 0; i < attributeCount; i++) this.own[i] = null
+    this.timed = false
+    this.unlabelled = false
     this.dataStart = -1
     this.dataEnd = -1
     this.dataBytes = null
@@ -48,6 +54,14 @@ export class EventView {
 
   has(attribute: number): boolean {
     return this.at[attribute * 2] !== -1 || this.own[attribute] !== null
+  }
+
+  /** Of an attribute's text; -1 when it is absent. */
+  byteLength(attribute: number): number {
+    const own = this.own[attribute]
+    if (own !== null && own !== undefined) return own.length
+    const start = this.at[attribute * 2] as number
+    return start === -1 ? -1 : (this.at[attribute * 2 + 1] as number) - start
   }
 
   text(attribute: number): string | null {

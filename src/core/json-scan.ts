@@ -39,6 +39,7 @@ export class Members {
   count = 0
   /** False when every byte is below 0x80: no UTF-8 check is owed. */
   nonAscii = false
+  /** Where the value ended, or where the scan gave up. */
   end = 0
   readonly keyStart = new Int32Array(membersMax)
   readonly keyEnd = new Int32Array(membersMax)
@@ -106,6 +107,7 @@ export class JsonScanner {
   }
 
   #fail(fault: ScanFault): false {
+    this.members.end = this.#at
     this.#fault ??= this.#at >= this.#end && fault === 'not_json' ? 'truncated' : fault
     return false
   }

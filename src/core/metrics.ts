@@ -39,6 +39,11 @@ export const metricRows = {
   retries_total: { type: 'counter', labels: ['room', 'code'], help: 'Attempts repeated because the world was busy.' },
   rows_total: { type: 'counter', labels: [], help: 'Events stored as rows.' },
   rejects_total: { type: 'counter', labels: ['code'], help: 'Records stored in rejects, by why.' },
+  unlabelled_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Events stored that were read as structured mode although no header said so.',
+  },
   duplicates_total: { type: 'counter', labels: [], help: "A producer's duplicates of events already stored." },
   skips_total: { type: 'counter', labels: [], help: 'Records that are not ours.' },
   entries_total: { type: 'counter', labels: [], help: 'Entries added to streams.' },

@@ -50,6 +50,8 @@ export class RecordView {
   /** Where the header found last lies. */
   headerStart = -1
   headerEnd = -1
+  /** How many headers the record has; known once one was asked for. */
+  headerCount = 0
   #headersStart = 0
   #headersEnd = 0
   #at = 0
@@ -109,15 +111,26 @@ export class RecordView {
 
   /** Finds the first header of that name (lower-case ASCII, compared without case); false when there is none or its value is null. */
   header(name: string): boolean {
+    return this.#find(name, true)
+  }
+
+  /** The same for the beginning of a name. */
+  headerStarting(prefix: string): boolean {
+    return this.#find(prefix, false)
+  }
+
+  #find(name: string, whole: boolean): boolean {
     const resume = this.#at
     this.#at = this.#headersStart
     let found = false
-    for (let left = this.#varint(); left > 0 && !found; left--) {
+    this.headerCount = this.#varint()
+    for (let left = this.headerCount; left > 0 && !found; left--) {
       const nameBytes = this.#varint()
       const nameAt = this.#at
       this.#at += nameBytes
       const valueBytes = this.#varint()
-      if (nameBytes === name.length && valueBytes >= 0 && this.#nameIs(nameAt, name)) {
+      const fits = whole ? nameBytes === name.length : nameBytes >= name.length
+      if (fits && valueBytes >= 0 && this.#nameIs(nameAt, name)) {
         this.headerStart = this.#at
         this.headerEnd = this.#at + valueBytes
         found = true

@@ -36,6 +36,7 @@ export function observeLane(
   const rows = metrics.counter('rows_total')
   const duplicates = metrics.counter('duplicates_total')
   const skips = metrics.counter('skips_total')
+  const unlabelled = metrics.counter('unlabelled_total')
   const entriesTotal = metrics.counter('entries_total')
   const refilled = metrics.counter('refilled_entries_total')
   const batchRows = metrics.histogram('batch_rows')
@@ -67,6 +68,7 @@ export function observeLane(
       sizes.last = own
       rows.add(own)
       duplicates.add(foreign?.size ?? 0)
+      unlabelled.add(batch.unlabelled)
       batchRows.record(own)
       for (const copy of batch.copies) bytes.add(copy.bytes.length)
       for (const slice of batch.slices) skips.add(slice.skips)

@@ -6,7 +6,7 @@
  * A duplicate is what a retrying producer sends: the same record, timestamp included, up to a thousand records later.
  */
 import { createFragments, type Domain, domains, type EventType, eventTypes, type Scene } from './catalogue.ts'
-import { poisons } from './poison.ts'
+import { type PoisonHeaders, poisons } from './poison.ts'
 import { createRandom, type Random } from './random.ts'
 
 export interface EventsOptions {
@@ -29,8 +29,8 @@ export interface SimulatedRecord {
   readonly partition: number
   /** Milliseconds, whole: the Kafka timestamp, and the time inside the event. */
   readonly timestampMs: number
-  readonly value: string | Buffer
-  readonly headers: Readonly<Record<string, string | Buffer>>
+  readonly value: string | Buffer | null
+  readonly headers: PoisonHeaders
 }
 
 export interface Events {
@@ -188,7 +188,7 @@ export function createEvents(options: EventsOptions): Events {
       good = event(dueMs)
     }
     const { label, spoil } = poisons[random.below(poisons.length)] as (typeof poisons)[number]
-    return { ...good, kind: 'poison', label, value: spoil(good.value) }
+    return { ...good, kind: 'poison', label, ...spoil(good.value) }
   }
 
   return {

@@ -42,6 +42,8 @@ export interface SimulateStats {
   readonly events: number
   readonly duplicates: number
   readonly poison: number
+  /** The bad ones by their labels. */
+  readonly poisons: Readonly<Record<string, number>>
   /** Records of requests that were given up: written or not, nobody knows. */
   readonly failed: number
   /** Bytes of keys and values, before compression. */
@@ -105,6 +107,7 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
   const batches = Array.from({ length: partitions }, createBatchBuilder)
   const late = createHistogram()
   const acknowledged = createHistogram()
+  const poisons: Record<string, number> = {}
   const sums = { event: 0, duplicate: 0, poison: 0, failed: 0, bytes: 0 }
   let handedOver = 0
   let inFlight = 0
@@ -118,6 +121,7 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
     events: sums.event,
     duplicates: sums.duplicate,
     poison: sums.poison,
+    poisons: { ...poisons },
     failed: sums.failed,
     bytes: sums.bytes,
     elapsedMs: now() - startedMs,
@@ -129,6 +133,7 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
 
   async function send(count: number, atMs: number): Promise<void> {
     const kinds = { event: 0, duplicate: 0, poison: 0 }
+    const labels: string[] = []
     const due = new Float64Array(count)
     let bytes = 0
     for (let i = 0; i < count; i++) {
@@ -137,6 +142,7 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
       due[i] = dueMs
       if (!fullSpeed) late.add(atMs - dueMs)
       kinds[record.kind]++
+      if (record.kind === 'poison') labels.push(record.label)
       bytes += (batches[record.partition] as BatchBuilder).add(record)
     }
     handedOver += count
@@ -149,6 +155,7 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
     try {
       await producer.send({ topic, messages, acks })
       for (const kind of ['event', 'duplicate', 'poison'] as const) sums[kind] += kinds[kind]
+      for (const label of labels) poisons[label] = (poisons[label] ?? 0) + 1
       sums.bytes += bytes
       const ackMs = now()
       for (let i = 0; i < count; i++) acknowledged.add(ackMs - (due[i] as number))

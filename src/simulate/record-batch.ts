@@ -9,10 +9,13 @@ import { type CodecName, codecs } from '../flow/consume/codecs.ts'
 
 export interface BatchRecord {
   readonly key: string
-  readonly value: string | Buffer
+  readonly value: string | Buffer | null
   readonly timestampMs: number
-  readonly headers: Readonly<Record<string, string | Buffer>>
+  /** A header that stands there several times is an array. */
+  readonly headers: Readonly<Record<string, HeaderValue | readonly HeaderValue[]>>
 }
+
+type HeaderValue = string | Buffer | null
 
 /** The batch of one partition while it grows. Used again after `finish`, so that memory is claimed once. */
 export interface BatchBuilder {
@@ -86,15 +89,22 @@ function writeVarint(into: Buffer, start: number, value: number): number {
 }
 
 function encodeHeaders(headers: BatchRecord['headers']): Buffer {
-  const names = Object.keys(headers)
+  const pairs = Object.keys(headers).flatMap((name): [string, HeaderValue][] => {
+    const given = headers[name] as HeaderValue | readonly HeaderValue[]
+    return (Array.isArray(given) ? given : [given]).map((value) => [name, value])
+  })
   const parts: Buffer[] = []
   const number = (value: number) => {
     const bytes = Buffer.allocUnsafe(varintBytesMax)
     parts.push(bytes.subarray(0, writeVarint(bytes, 0, value)))
   }
-  number(names.length)
-  for (const name of names) {
-    for (const text of [name, headers[name] as string | Buffer]) {
+  number(pairs.length)
+  for (const pair of pairs) {
+    for (const text of pair) {
+      if (text === null) {
+        number(-1)
+        continue
+      }
       const bytes = Buffer.from(text as string)
       number(bytes.length)
       parts.push(bytes)
@@ -152,9 +162,9 @@ export function createBatchBuilder(): BatchBuilder {
       } else if (timestampMs > maxMs) maxMs = timestampMs
       const encoded = headersOf(headers)
       const keyBytes = Buffer.byteLength(key)
-      const valueBytes = Buffer.byteLength(value)
+      const valueBytes = value === null ? -1 : Buffer.byteLength(value)
       const delta = timestampMs - firstMs
-      const content = varintBytes(keyBytes) + keyBytes + varintBytes(valueBytes) + valueBytes
+      const content = varintBytes(keyBytes) + keyBytes + varintBytes(valueBytes) + Math.max(valueBytes, 0)
       const size = 1 + varintBytes(delta) + varintBytes(count) + content + encoded.length
       reserve(size + varintBytesMax)
       at = writeVarint(bytes, at, size)
@@ -163,10 +173,11 @@ export function createBatchBuilder(): BatchBuilder {
       at = writeVarint(bytes, at, delta)
       at = writeVarint(bytes, at, count)
       put(key, keyBytes)
-      put(value, valueBytes)
+      if (value === null) at = writeVarint(bytes, at, -1)
+      else put(value, valueBytes)
       at += encoded.copy(bytes, at)
       count++
-      return keyBytes + valueBytes
+      return keyBytes + Math.max(valueBytes, 0)
     },
     finish(codec) {
       const raw = bytes.subarray(headBytes, at)

@@ -13,19 +13,36 @@ export interface PlainEvent {
   readonly tenant: string | null
   /** The event's own millisecond, rounded down; the record's timestamp where the event has none. */
   readonly timeMs: number
+  /** undefined where the event has none, or none that is JSON. */
   readonly data: unknown
+  /** What data_bytes may hold: the bytes of `data_base64`, or the value of a record in binary mode. */
+  readonly bytes: Buffer | null
   readonly extensions: Readonly<Record<string, unknown>>
 }
 
-const ownColumns = new Set(['specversion', 'id', 'source', 'type', 'subject', 'tenantid', 'time', 'data'])
+const ownColumns = new Set([
+  'specversion',
+  'id',
+  'source',
+  'type',
+  'subject',
+  'tenantid',
+  'time',
+  'data',
+  'data_base64',
+])
 
 /** null: this is no CloudEvent. */
 export function readEvent(value: Buffer | null, headers: Headers | undefined, timestampMs: number): PlainEvent | null {
   const named = plainHeaders(headers)
   const structured =
-    named.get('content-type')?.toLowerCase().startsWith('application/cloudevents') || !named.has('ce_specversion')
+    named.get('content-type')?.toLowerCase().startsWith('application/cloudevents') ||
+    ![...named.keys()].some((name) => name.startsWith('ce_'))
   const attributes = structured ? envelope(value) : binary(value, named)
-  return attributes === null ? null : eventOf(attributes, timestampMs)
+  if (attributes === null) return null
+  const base64 = attributes.data_base64
+  const bytes = structured ? (typeof base64 === 'string' ? Buffer.from(base64, 'base64') : null) : value
+  return eventOf(attributes, bytes, timestampMs)
 }
 
 function plainHeaders(headers: Headers | undefined): Map<string, string> {
@@ -62,11 +79,13 @@ function binary(value: Buffer | null, headers: ReadonlyMap<string, string>): Rec
     else if (name.startsWith('ce_')) attributes[name.slice(3)] = text
   }
   if (value === null) return attributes
-  attributes.data = parse(value)
-  return attributes.data === undefined ? null : attributes
+  const type = String(attributes.datacontenttype ?? 'any/json').split(';')[0] as string
+  const isJson = /[/+]json\s*$/i.test(type)
+  attributes.data = isJson ? parse(value) : undefined
+  return attributes.data === undefined && attributes.datacontenttype !== undefined && isJson ? null : attributes
 }
 
-function eventOf(attributes: Record<string, unknown>, timestampMs: number): PlainEvent | null {
+function eventOf(attributes: Record<string, unknown>, bytes: Buffer | null, timestampMs: number): PlainEvent | null {
   const { specversion, id, source, type, subject = null, tenantid = null, time = null } = attributes
   if (specversion !== '1.0') return null
   if (typeof id !== 'string' || typeof source !== 'string' || typeof type !== 'string') return null
@@ -79,7 +98,8 @@ function eventOf(attributes: Record<string, unknown>, timestampMs: number): Plai
   for (const name in attributes) {
     if (!ownColumns.has(name) && attributes[name] !== null) extensions[name] = attributes[name]
   }
-  return { source, id, type, subject, tenant: tenantid, timeMs, data: attributes.data ?? null, extensions }
+  const { data } = attributes
+  return { source, id, type, subject, tenant: tenantid, timeMs, data, bytes, extensions }
 }
 
 const timestamp = /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))$/
@@ -119,4 +139,14 @@ export function sameJson(a: unknown, b: unknown): boolean {
     (name) =>
       Object.hasOwn(b, name) && sameJson((a as Record<string, unknown>)[name], (b as Record<string, unknown>)[name]),
   )
+}
+
+/** Whether two readings of an event mean the same data: as JSON, or, where it is none, as bytes. Text may be a string of an envelope. */
+export function sameData(said: PlainEvent, event: PlainEvent): boolean {
+  if (event.bytes !== null) {
+    if (said.bytes?.equals(event.bytes)) return true
+    if (typeof said.data === 'string' && Buffer.from(said.data).equals(event.bytes)) return true
+    if (event.data === undefined) return false
+  }
+  return said.bytes === null && sameJson(said.data ?? null, event.data ?? null)
 }

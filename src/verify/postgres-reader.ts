@@ -42,6 +42,7 @@ export interface RowSample {
   readonly eventMs: number
   readonly kafkaMs: number
   readonly data: unknown
+  readonly dataBytes: Buffer | null
   readonly extensions: unknown
   /** id = millrace_event_id(event_time, source, event_id), computed by PostgreSQL. */
   readonly idHolds: boolean
@@ -103,7 +104,7 @@ export async function readRows(
   const sql = `SELECT e.kafka_partition, e.kafka_offset::text, e.id::text, e.source, e.event_id,
       CASE WHEN e.kafka_offset % ${sampleEvery} = 0 THEN jsonb_build_array(e.type, e.subject, e.tenant_id,
         floor(extract(epoch from e.event_time) * 1000), floor(extract(epoch from e.kafka_time) * 1000), e.data, e.extensions,
-        e.id = millrace_event_id(e.event_time, e.source, e.event_id))::text END
+        e.id = millrace_event_id(e.event_time, e.source, e.event_id), encode(e.data_bytes, 'hex'))::text END
     FROM ${pg.escapeIdentifier(table)} e ${joinFroms(froms, 'e.kafka_partition')}
     WHERE e.kafka_topic = ${pg.escapeLiteral(topic)} AND (f.starts IS NULL OR e.kafka_offset >= f.starts)
     ORDER BY e.kafka_partition, e.kafka_offset, e.id`
@@ -121,8 +122,9 @@ export async function readRows(
 }
 
 function sampleOf(json: string): RowSample {
-  const [type, subject, tenant, eventMs, kafkaMs, data, extensions, idHolds] = JSON.parse(json)
-  return { type, subject, tenant, eventMs, kafkaMs, data, extensions, idHolds }
+  const [type, subject, tenant, eventMs, kafkaMs, data, extensions, idHolds, hex] = JSON.parse(json)
+  const dataBytes = hex === null ? null : Buffer.from(hex, 'hex')
+  return { type, subject, tenant, eventMs, kafkaMs, data, dataBytes, extensions, idHolds }
 }
 
 export async function readRejects(

@@ -202,8 +202,12 @@ export async function provePartition(context: PartitionContext): Promise<Partiti
     if (sample.type !== event.type) wrong(`type is '${sample.type}', not '${event.type}'`)
     if (sample.subject !== event.subject) wrong('subject differs from its record')
     if (sample.tenant !== event.tenant) wrong('tenant_id differs from its record')
-    if ('data_base64' in event.extensions) return
-    if (!sameJson(sample.data, event.data)) wrong('data differs from its record')
+    if (sample.dataBytes === null) {
+      if (!sameJson(sample.data, event.data ?? null)) wrong('data differs from its record')
+      else if (event.bytes !== null && event.data === undefined) wrong('data_bytes is missing')
+    } else if (sample.data !== null || event.bytes?.equals(sample.dataBytes) !== true) {
+      wrong('data_bytes differs from its record')
+    }
     if (!sameJson(sample.extensions ?? {}, event.extensions)) wrong('extensions differ from its record')
   }
 

@@ -3,7 +3,7 @@
  * Entries that a stream has trimmed from its head are told apart from lost ones by what XINFO says.
  */
 
-import { type PlainEvent, readEvent, sameJson } from './event.ts'
+import { type PlainEvent, readEvent, sameData } from './event.ts'
 import type { Findings } from './findings.ts'
 import type { SourceRecord } from './kafka-reader.ts'
 import type { StreamEntry, StreamInfo, StreamRead } from './redis-reader.ts'
@@ -57,7 +57,7 @@ export function judgeStreams(findings: Findings): StreamJudge {
         'outOfOrder',
         () => `${name()} carries (${said.source}, ${said.id}), but its place is that of (${event.source}, ${event.id})`,
       )
-    } else if (look && (said.type !== event.type || !sameJson(said.data, event.data))) {
+    } else if (look && (said.type !== event.type || !sameData(said, event))) {
       findings.add('wrong', () => `${name()} says something else than its record`)
     }
   }

@@ -25,7 +25,7 @@ test('structured and binary mode say the same', () => {
     ce_time: '2026-11-21T10:00:00Z',
     ce_region: 'eu',
   }
-  assert.deepEqual(readEvent(json(event.data), headers, 5), structured)
+  assert.deepEqual(readEvent(json(event.data), headers, 5), { ...structured, bytes: json(event.data) })
   assert.deepEqual(structured, {
     source: '/s',
     id: '1',
@@ -34,6 +34,7 @@ test('structured and binary mode say the same', () => {
     tenant: null,
     timeMs: Date.UTC(2026, 10, 21, 10),
     data: { a: [1, null] },
+    bytes: null,
     extensions: { region: 'eu' },
   })
   assert.equal(readEvent(json({ ...event, time: undefined }), undefined, 5)?.timeMs, 5)

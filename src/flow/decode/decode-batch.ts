@@ -44,6 +44,7 @@ export function decodeBatch(
   const copies = new Map<number, CopyWriter>()
   const codes: Record<string, number> = {}
   let rejects: CopyWriter | null = null
+  let unlabelled = 0
   let records = 0
   let rows = 0
   const oldestMs = nowMs - limits.eventPastMsMax
@@ -108,6 +109,7 @@ export function decodeBatch(
             continue
           }
 
+          if (event.unlabelled) unlabelled++
           writeEventId(ids, rows * 16, eventMs, event.source, event.id)
           sliceOf[rows] = index
           offset[rows] = record.offset
@@ -185,6 +187,7 @@ export function decodeBatch(
     rows: { count: rows, ids, slice: sliceOf, offset, family, entryStart, entryEnd, timestampMs },
     copies: copiesOfDays,
     rejects: { count: done?.rows ?? 0, bytes: done === null ? noBytes : done.finish(), codes },
+    unlabelled,
     families,
     entryBytes: entries.finish(),
   }
@@ -297,7 +300,9 @@ function tracesOf(record: RecordView, event: EventView): Traces {
 /** An attribute of a bad record may be anything; null unless PostgreSQL would take it and a person would read it. */
 function cleanText(event: EventView, attribute: number): Buffer | null {
   const text = event.raw(attribute)
-  return text === null || text.length > textBytesMax || text.includes(0) || !isUtf8(text) ? null : text
+  return text === null || text.length === 0 || text.length > textBytesMax || text.includes(0) || !isUtf8(text)
+    ? null
+    : text
 }
 
 const textBytesMax = 1024

@@ -75,8 +75,8 @@ test('a reject keeps the record to the byte: key, value, headers in order, witho
       ['', ''],
     ],
     code: 'not_json',
-    reason: 'The value is not JSON.',
-    decoder: 'cloud-event/1',
+    reason: 'The value is not JSON. At byte 1 of 3.',
+    decoder: 'cloud-event/2',
   })
 })
 
