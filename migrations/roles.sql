@@ -41,7 +41,7 @@ begin
   -- An operator judges rejects and moves the ledger by hand, and each time leaves a row in the audit that nobody here can
   -- change or take away. What a reject says can not be changed either, only what became of it.
   execute format('grant select on rejects, ledger, audit, cloud_events, millrace_migrations to %I', operator);
-  execute format('grant update (state, state_at) on rejects to %I', operator);
+  execute format('grant update (state, state_at, audit_id, redrive_seq) on rejects to %I', operator);
   execute format('grant insert, update on ledger to %I', operator);
   execute format('grant insert on audit to %I', operator);
 

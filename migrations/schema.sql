@@ -79,10 +79,14 @@ create table rejects (
   state text collate "C" not null default 'open'::text,
   state_at timestamp with time zone,
   redrive_of bigint,
+  audit_id bigint,
+  redrive_seq bigint,
+  constraint rejects_audit_id_fkey FOREIGN KEY (audit_id) REFERENCES audit(id),
   constraint rejects_consumer_topic_partition_kafka_offset_key UNIQUE (consumer, topic, partition, kafka_offset),
   constraint rejects_pkey PRIMARY KEY (id),
   constraint rejects_state CHECK (state = ANY (ARRAY['open'::text, 'redriving'::text, 'redriven'::text, 'discarded'::text]))
 );
+CREATE UNIQUE INDEX rejects_consumer_redrive_seq_idx ON rejects USING btree (consumer, redrive_seq) WHERE redrive_seq IS NOT NULL;
 CREATE INDEX rejects_consumer_state_rejected_at_idx ON rejects USING btree (consumer, state, rejected_at);
 
 CREATE OR REPLACE PROCEDURE millrace_advance(IN consumer text, IN topic text, IN partitions integer[], IN expected bigint[], IN next bigint[], IN stored integer[], IN rejected integer[], IN duplicated integer[], IN skipped integer[], IN published bigint[], IN streams jsonb[])
@@ -245,3 +249,5 @@ comment on column rejects.attempts is 'How often this record had been redriven b
 comment on column rejects.event_type is 'The type, where the decoder got far enough to read one.';
 comment on column rejects.tenant_id is 'The tenant, where the decoder got far enough to read one.';
 comment on column rejects.redrive_of is 'The reject whose redrive this is.';
+comment on column rejects.audit_id is 'The action that gave it its state.';
+comment on column rejects.redrive_seq is 'Its place among all redriven rejects of the consumer: below the offset committed in Kafka means sent.';

@@ -11,6 +11,8 @@ import { explain, FatalError } from './core/errors.ts'
 import type { Needed } from './core/settings.ts'
 import { stackOf } from './process/cause.ts'
 import { loadSettings } from './process/load-settings.ts'
+import type { RejectsFlags } from './rejects/command.ts'
+import type { Flag, RejectsAction } from './rejects/flags.ts'
 import type { SimulateFlags } from './simulate/flags.ts'
 import type { StackAction, StackFlags } from './stack/flags.ts'
 import type { StartFlags } from './start/flags.ts'
@@ -183,6 +185,41 @@ program
     }
     await verifyCommand(options, { write, writeError, terminal: process.stderr.isTTY })
   })
+
+const { rejectsCommands } = await import('./rejects/flags.ts')
+const rejects = program
+  .command('rejects')
+  .description('look at the records that could not be stored, send them again, or judge them')
+for (const [action, one] of Object.entries(rejectsCommands)) {
+  const { argument, summary, flags: options } = one as { argument?: string; summary: string; flags: readonly Flag[] }
+  const command = rejects.command(action).description(summary)
+  if (argument !== undefined) command.argument(argument)
+  for (const { flag, help, standard, many } of options) {
+    if (many) command.option(flag, help, (given: string, before: string[] = []) => [...before, given])
+    else command.option(flag, help, standard)
+  }
+  command.action(async (...given: unknown[]) => {
+    const id = argument === undefined ? undefined : (given[0] as string)
+    const flags = given[argument === undefined ? 0 : 1] as RejectsFlags
+    const { settings } = settingsFor(action === 'redrive' ? ['kafkaBrokers', 'postgresUrl'] : ['postgresUrl'])
+    const { rejectsCommand } = await import('./rejects/command.ts')
+    const { operator } = await import('./schema/audit.ts')
+    const { stdout, stderr } = process
+    process.exitCode = await rejectsCommand(
+      action as RejectsAction,
+      id,
+      flags,
+      { settings, actor: operator(), now: Date.now, signal: stopSignal().first },
+      {
+        write,
+        writeBytes: (bytes) => void stdout.write(bytes),
+        writeError,
+        columns: stdout.isTTY ? stdout.columns : Number.POSITIVE_INFINITY,
+        terminal: stderr.isTTY === true && flags.json !== true,
+      },
+    )
+  })
+}
 
 const { startFlags } = await import('./start/flags.ts')
 const start = program

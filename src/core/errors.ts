@@ -51,6 +51,8 @@ export const codes = {
   SCHEMA_NEWER: 'The database was migrated by a newer, incompatible version.',
   PORT_BUSY: 'The admin port is taken by another process.',
   REJECT_LIMIT: 'Too many records are bad: a wrong deploy, not a bad record.',
+  REDRIVE_BUSY: 'Another redrive of the consumer is under way.',
+  REDRIVE_IN_DOUBT: 'Kafka no longer remembers whether an interrupted redrive had sent its last batch.',
   DRAIN_TIMEOUT: 'The drain did not end within its budget.',
   NO_PROGRESS: 'There is lag, and nothing has moved for too long.',
   // local stack and tools

@@ -1,0 +1,29 @@
+/** The process of `redriveUntil` in run.ts: argv is step, nth, KILL or STOP, partition. */
+import { openKafka } from '../../src/process/connect-kafka.ts'
+import { connectPostgres } from '../../src/process/connect-postgres.ts'
+import { loadSettings } from '../../src/process/load-settings.ts'
+import { redriveCommand } from '../../src/rejects/redrive-command.ts'
+
+const [, , step, nth, signal, partition] = process.argv
+const { settings } = loadSettings({ env: process.env, directory: '/' })
+const session = await connectPostgres(settings, 'test redrive')
+let seen = 0
+const flags = { consumer: 'cloud-events', state: 'open', rate: '50', partition: partition as string, yes: true }
+const context = {
+  settings,
+  actor: 'test@test',
+  now: Date.now,
+  signal: new AbortController().signal,
+  onStep(reached: string) {
+    if (reached === step && ++seen === Number(nth)) process.kill(process.pid, `SIG${signal}`)
+  },
+}
+const write = (text: string) => void process.stdout.write(text)
+process.exitCode = await redriveCommand(session, openKafka(settings), flags, context, {
+  write,
+  writeBytes() {},
+  writeError: write,
+  columns: 100,
+  terminal: false,
+})
+await session.end()

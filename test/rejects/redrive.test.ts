@@ -1,0 +1,179 @@
+/**
+ * Redriving with a real broker, a real database and a real process of the fleet. The redrive is killed at every step, frozen and overtaken; whatever
+ * happens, each reject comes to the topic exactly once more, and ends as a row or as a reject.
+ */
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import kafkajs, { type Message } from 'kafkajs'
+import { topic, useStack, type World } from '../e2e/harness.ts'
+import { until } from '../e2e/until.ts'
+import { redriveUntil, rejects } from './run.ts'
+
+const servers = useStack()
+const each = 20
+const dayMs = 86_400_000
+
+/** To each partition as many old events, which a wider window will take, and as many that never can become events. */
+async function produceBad(world: World, partitions: readonly number[]): Promise<void> {
+  const producer = world.kafka.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner })
+  await producer.connect()
+  const messages = partitions.flatMap((partition) =>
+    Array.from({ length: each }, (_, n): Message[] => {
+      const time = new Date(Date.now() - 5 * dayMs).toISOString()
+      const event = {
+        specversion: '1.0',
+        id: randomUUID(),
+        source: '/tests',
+        type: 'com.bss.order.placed',
+        time,
+        data: { n },
+      }
+      const headers = { 'content-type': 'application/cloudevents+json', again: ['b', 'a'], 7: 'seven' }
+      return [
+        {
+          partition,
+          key: `key ${n}`,
+          value: JSON.stringify(event),
+          headers,
+          timestamp: String(Date.now() - dayMs + n),
+        },
+        { partition, key: null, value: Buffer.from([0xff, 0xfe, n, partition]), headers },
+      ]
+    }).flat(),
+  )
+  await producer.send({ topic, messages })
+  await producer.disconnect()
+}
+
+/** As many rejects as were produced, by a process with a narrow window; then one with a wide window takes over. */
+async function rejectedWorld(t: Parameters<typeof servers.world>[0], partitions: readonly number[]): Promise<World> {
+  const world = await servers.world(t, { env: { MILLRACE_LOG_LEVEL: 'debug' } })
+  const narrow = await world.replica({ MILLRACE_EVENT_PAST_DAYS_MAX: '1' })
+  await produceBad(world, partitions)
+  await world.untilDrained()
+  await narrow.stop()
+  await world.replica()
+  return world
+}
+
+const counts = async (world: World, partition: number): Promise<Record<string, number>> => {
+  const { rows } = await world.sql.query(
+    `select state, count(*)::int from rejects where partition = $1 and attempts = 0 group by 1`,
+    [partition],
+  )
+  return Object.fromEntries(rows.map(({ state, count }) => [state, count]))
+}
+
+/** Of these partitions: every old event is a row once, everything else a reject twice, as it was produced and as it was redriven. */
+async function provedOnce(world: World, partitions: readonly number[]): Promise<void> {
+  await world.untilDrained()
+  for (const partition of partitions) {
+    assert.deepEqual(await counts(world, partition), { redriven: 2 * each })
+    const { rows } = await world.sql.query(
+      `select (select count(*)::int from cloud_events where kafka_partition = $1) as rows,
+         (select count(*)::int from rejects r where partition = $1 and attempts = 1 and state = 'open'
+           and exists (select from rejects o where o.id = r.redrive_of and o.value = r.value)) as again,
+         (select count(distinct redrive_of)::int from rejects where partition = $1) as of,
+         (select sum(duplicated)::int from ledger where partition = $1) as duplicated`,
+      [partition],
+    )
+    assert.deepEqual(rows[0], { rows: each, again: each, of: each, duplicated: 0 }, `partition ${partition}`)
+  }
+}
+
+const steps = ['marked', 'produced', 'noted', 'committed', 'done'] as const
+
+test('killed at each step of its second batch, and gone on with: each is sent exactly once', async (t) => {
+  const partitions = steps.map((_, at) => at)
+  const world = await rejectedWorld(t, partitions)
+  for (const [partition, step] of steps.entries()) {
+    const killed = await redriveUntil(world.env, step, 2, 'KILL', partition).ended
+    assert.equal(killed.signal, 'SIGKILL', `${step}: ${killed.err}`)
+    const batch = 10
+    const inDoubt = step === 'done' ? 0 : batch
+    const before = step === 'done' ? 2 * batch : batch
+    assert.deepEqual(
+      await counts(world, partition),
+      { open: 2 * each - before - inDoubt, ...(inDoubt > 0 && { redriving: inDoubt }), redriven: before },
+      step,
+    )
+    const { code, out, err } = await rejects(world.env, 'redrive', '--resume', '--yes', '--json')
+    assert.equal(code, 0, err)
+    const told = JSON.parse(out)
+    const sent = step === 'committed' ? batch : 0
+    assert.deepEqual(told.settled, { sent, reopened: inDoubt - sent }, step)
+    assert.equal(told.redriven, 2 * each - before - sent, step)
+  }
+  await provedOnce(world, partitions)
+  const { rows } = await world.sql.query(
+    "select detail->>'resumes' is not null as resumes, (detail->>'selected')::int as selected from audit where action = 'rejects redrive' order by id",
+  )
+  assert.equal(rows.filter(({ resumes }) => !resumes).length, steps.length)
+  assert.equal(rows.length, 2 * steps.length)
+  await world.proof({ poison: 0, events: each * partitions.length })
+})
+
+test('frozen with an open transaction: nobody else may, and once its session is gone it cannot any more', async (t) => {
+  const world = await rejectedWorld(t, [6])
+  const zombie = redriveUntil(world.env, 'noted', 2, 'STOP', 6)
+  t.after(() => zombie.child.kill('SIGKILL'))
+  await until('the redrive to freeze', 30_000, () =>
+    / T /.test(readFileSync(`/proc/${zombie.child.pid}/stat`, 'utf8')) ? true : null,
+  )
+  const busy = await rejects(world.env, 'redrive', '--partition', '6', '--yes')
+  assert.equal(busy.code, 1)
+  assert.match(busy.err, /REDRIVE_BUSY/)
+
+  await world.sql.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'test redrive'",
+  )
+  await until('its lock to be free', 10_000, async () => {
+    const { rows } = await world.sql.query("select count(*)::int from pg_locks where locktype = 'advisory'")
+    return rows[0].count === 0 || null
+  })
+  const heir = await rejects(world.env, 'redrive', '--resume', '--yes', '--json')
+  assert.equal(heir.code, 0, heir.err)
+  assert.deepEqual(JSON.parse(heir.out).settled, { sent: 0, reopened: 10 })
+  zombie.child.kill('SIGCONT')
+  const { code } = await zombie.ended
+  assert.notEqual(code, 0)
+  await provedOnce(world, [6])
+})
+
+test('the record that comes is the one that was, to the byte, with two headers more', async (t) => {
+  const world = await rejectedWorld(t, [8])
+  const first = await rejects(world.env, 'redrive', '--partition', '8', '--yes')
+  assert.equal(first.code, 0, first.err)
+  await world.untilDrained()
+  const again = await rejects(world.env, 'redrive', '--partition', '8', '--yes', '--json')
+  assert.equal(again.code, 0, again.err)
+  assert.equal(JSON.parse(again.out).redriven, each)
+  await world.untilDrained()
+  const { rows } = await world.sql.query(
+    `select a.id::text, a.key, a.value, a.headers, a.kafka_time, b.key as key2, b.value as value2, b.headers as headers2, b.kafka_time as time2,
+       b.attempts, c.attempts as attempts3, c.headers as headers3, b.id::text as id2
+     from rejects a join rejects b on b.redrive_of = a.id join rejects c on c.redrive_of = b.id where a.partition = 8 and a.attempts = 0`,
+  )
+  assert.equal(rows.length, each)
+  const base64 = (text: string) => Buffer.from(text).toString('base64')
+  for (const row of rows) {
+    assert.deepEqual([row.key2, row.value2, row.time2], [row.key, row.value, row.kafka_time])
+    assert.deepEqual(row.headers2, [
+      ...row.headers,
+      ['millrace-redrive-of', base64(row.id)],
+      ['millrace-attempts', base64('1')],
+    ])
+    assert.deepEqual(row.headers3, [
+      ...row.headers,
+      ['millrace-redrive-of', base64(row.id2)],
+      ['millrace-attempts', base64('2')],
+    ])
+    assert.deepEqual([row.attempts, row.attempts3], [1, 2])
+  }
+  // Which of its records a redrive may send is told before it is asked to, and the loop ends.
+  const third = await rejects(world.env, 'redrive', '--partition', '8', '--attempts-max', '2', '--yes', '--json')
+  assert.deepEqual(JSON.parse(third.out).leftOut, { attempts: each, unreadable: 0, partitionGone: 0 })
+  assert.equal(JSON.parse(third.out).redriven, 0)
+})
