@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { Argument, Command, CommanderError } from 'commander'
 import { explain, FatalError } from './core/errors.ts'
 import type { Needed } from './core/settings.ts'
+import type { PartitionsFlags } from './keeper/flags.ts'
 import { stackOf } from './process/cause.ts'
 import { loadSettings } from './process/load-settings.ts'
 import type { RejectsFlags } from './rejects/command.ts'
@@ -138,6 +139,32 @@ program
     })
     process.exitCode = ok ? 0 : 1
   })
+
+const { partitionsCommands } = await import('./keeper/flags.ts')
+const partitions = program.command('partitions').description('the days of a table: list, make, drop, seal')
+for (const { action, usage, description, flags } of partitionsCommands) {
+  const command = partitions.command(usage).description(description)
+  for (const [flag, help, standard] of flags) command.option(flag, help, standard)
+  command.action(async (...given: unknown[]) => {
+    const days = Array.isArray(given[0]) ? (given[0] as string[]) : []
+    const chosen = command.opts<PartitionsFlags>()
+    const { settings } = settingsFor(['postgresUrl'])
+    const { loadConsumer } = await import('./process/load-consumer.ts')
+    const { partitionsCommand } = await import('./keeper/command.ts')
+    const { operator } = await import('./schema/audit.ts')
+    const table = chosen.table ?? (await loadConsumer(chosen.consumer)).definition.table
+    const signal = stopSignal().first
+    await partitionsCommand(action, days, chosen, {
+      settings,
+      table,
+      actor: operator(),
+      signal,
+      now: Date.now,
+      write,
+      writeError,
+    })
+  })
+}
 
 const { simulateFlags } = await import('./simulate/flags.ts')
 const simulateKafka = program

@@ -9,6 +9,7 @@ import { type Stack, startStack } from '../../src/stack/stack.ts'
 export const noSignal = new AbortController().signal
 
 export interface Database {
+  readonly url: string
   connect(): Promise<pg.Client>
 }
 
@@ -54,7 +55,7 @@ export function useServer(): { database(options?: { migrated?: boolean }): Promi
       const target = new URL(stack.postgres)
       target.pathname = `/${name}`
       if (migrated) await migrate({ session: await connect(target), signal: noSignal })
-      return { connect: () => connect(target) }
+      return { url: target.href, connect: () => connect(target) }
     },
   }
 }
