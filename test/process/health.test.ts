@@ -58,6 +58,23 @@ test('a server that is down makes it not ready, and is no reason to restart', ()
   assert(!health.live().ok)
 })
 
+test('readiness tells the horizon of the partitions, and is lost without tomorrow; being alive is not', () => {
+  const { health, pass } = run()
+  pass(1000, () => ({ horizonDays: 7 }))
+  assert.deepEqual(health.ready(), { ok: true, reasons: [], partitionHorizonDays: 7 })
+  pass(1000, () => ({ horizonDays: 1 }))
+  assert.equal(health.ready().ok, true)
+  for (const [horizonDays, day] of [
+    [0, 'tomorrow'],
+    [-1, 'today'],
+  ] as const) {
+    pass(1000, () => ({ horizonDays }))
+    const reasons = [`there is no partition for ${day}`]
+    assert.deepEqual(health.ready(), { ok: false, reasons, partitionHorizonDays: horizonDays })
+    assert.equal(health.live().ok, true)
+  }
+})
+
 test('a client that died inside is found although its last word was "no lag"', () => {
   const { health, pass } = run()
   pass(10_000, () => ({}))
