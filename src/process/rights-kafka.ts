@@ -18,7 +18,8 @@ interface Cluster {
   connect(): Promise<void>
   disconnect(): Promise<void>
   addTargetTopic(topic: string): Promise<void>
-  findGroupCoordinator(of: { groupId: string }): Promise<Broker>
+  refreshMetadata(): Promise<void>
+  findControllerBroker(): Promise<Broker>
   findLeaderForPartitions(topic: string, partitions: number[]): Record<string, number[]>
   findBroker(of: { nodeId: string }): Promise<Broker>
 }
@@ -45,6 +46,12 @@ export async function lackingKafka(settings: Settings, topic: string, group: str
     const need = async (what: string, ask: () => Promise<unknown>) => {
       if (await denied(ask)) lacking.push(what)
     }
+    // Any broker looks at the right first, and only then whether the group is its own.
+    await need(`Read on group ${group}`, async () => {
+      await cluster.refreshMetadata()
+      const broker = await cluster.findControllerBroker()
+      await broker.heartbeat({ groupId: group, groupGenerationId: generationNobodyHas, memberId: 'millrace-asks' })
+    })
     await need(`Read on topic ${topic}`, async () => {
       await cluster.addTargetTopic(topic)
       const leader = Object.keys(cluster.findLeaderForPartitions(topic, [0]))[0]
@@ -57,10 +64,6 @@ export async function lackingKafka(settings: Settings, topic: string, group: str
         topics: [{ topic, partitions }],
         rackId: '',
       })
-    })
-    await need(`Read on group ${group}`, async () => {
-      const broker = await cluster.findGroupCoordinator({ groupId: group })
-      await broker.heartbeat({ groupId: group, groupGenerationId: generationNobodyHas, memberId: 'millrace-asks' })
     })
     return lacking
   } finally {
