@@ -42,6 +42,7 @@ const { values: flags } = parseArgs({
     rate: { type: 'string', default: '6667' },
     replicas: { type: 'string', default: '2' },
     only: { type: 'string' },
+    poison: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
     set: { type: 'string', multiple: true, default: [] },
     help: { type: 'boolean', default: false },
@@ -56,6 +57,7 @@ if (flags.help) {
   --rate N       events per second of the steady run (6667)
   --replicas N   replicas of the steady run (2)
   --only NAMES   of raw,store,both,steady: only these, comma-separated
+  --poison       instead of all that: drain as many events with one bad record in a thousand, beside clean ones
   --set NAME=V   a setting of the replicas, say MILLRACE_LANES=4; may be repeated
   --profile      write CPU profiles of the drains into .local/stacks/bench/logs
 `)
@@ -93,7 +95,10 @@ const unexplained = (error: unknown) =>
   new FatalError('KAFKA_CRASHED', String(error), 'See the log of the stack.', error)
 
 interface Drain {
+  /** Rows. */
   readonly perSecond: number
+  /** Records of all kinds. */
+  readonly passedPerSecond: number
   readonly residentMiB: number
   readonly cpuSecondsPerMillion: number
 }
@@ -118,9 +123,16 @@ const env = (streams: boolean): Record<string, string> => ({
 
 const profiling = flags.profile ? ['--cpu-prof', `--cpu-prof-dir=${logs}`] : []
 
-async function drain(streams: boolean): Promise<Drain> {
+/** `begins`: from these offsets on, instead of everything. */
+async function drain(streams: boolean, begins?: ReadonlyMap<number, number>): Promise<Drain> {
   await reset()
-
+  if (begins !== undefined) {
+    await sql.query(
+      `INSERT INTO ledger (consumer, topic, partition, start_offset, next_offset)
+       SELECT 'cloud-events', 'cloud-events', * FROM unnest($1::int[], $2::bigint[], $2::bigint[])`,
+      [[...begins.keys()], [...begins.values()]],
+    )
+  }
   const replica = await startReplica(env(streams), join(logs, 'replica.log'), profiling)
   const from = performance.now()
   const room = streams ? 'publish' : 'persist'
@@ -131,8 +143,15 @@ async function drain(streams: boolean): Promise<Drain> {
   const { rows } = await sql.query(
     'SELECT (SELECT count(*) FROM cloud_events)::int AS stored, (SELECT sum(stored + duplicated + rejected) FROM ledger)::int AS passed',
   )
-  if (rows[0].passed !== events) throw new Error(`${rows[0].passed} of ${events} records passed`)
-  return { perSecond: rows[0].stored / seconds, residentMiB, cpuSecondsPerMillion: (cpuSeconds / events) * 1e6 }
+  // Of a part of the topic, the next part may be under way.
+  if (begins === undefined ? rows[0].passed !== events : rows[0].passed < events)
+    throw new Error(`${rows[0].passed} of ${events} records passed`)
+  return {
+    perSecond: rows[0].stored / seconds,
+    passedPerSecond: events / seconds,
+    residentMiB,
+    cpuSecondsPerMillion: (cpuSeconds / events) * 1e6,
+  }
 }
 
 /** The rows of the last drain, as two files of COPY BINARY bytes. */
@@ -151,21 +170,24 @@ async function raw(): Promise<Drain> {
   const script = fileURLToPath(new URL('./raw-copy.ts', import.meta.url))
   const { stdout } = await promisify(execFile)(process.execPath, [script, stack.postgres, table, ...files])
   const { rows } = await sql.query('SELECT count(*)::int AS stored FROM cloud_events')
-  return { perSecond: rows[0].stored / JSON.parse(stdout).seconds, residentMiB: 0, cpuSecondsPerMillion: 0 }
+  const perSecond = rows[0].stored / JSON.parse(stdout).seconds
+  return { perSecond, passedPerSecond: perSecond, residentMiB: 0, cpuSecondsPerMillion: 0 }
 }
 
 const median = (numbers: readonly number[]) =>
   numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
 const results: Record<string, Drain[]> = {}
 
-if (only.some((name) => name !== 'steady')) {
-  say(`producing ${events} events`)
+/** Sends so many records as fast as the broker takes them, and answers where the partitions end then. */
+async function produce(seed: number, poison: number): Promise<Map<number, number>> {
+  say(`producing ${flags.events} events${poison > 0 ? `, ${poison * 1000} of a thousand bad` : ''}`)
   const sent = await simulate({
     kafka: { brokers: [stack.kafka] },
     topic: 'cloud-events',
-    seed: 1,
+    seed,
     rate: Number.POSITIVE_INFINITY,
-    events,
+    events: Number(flags.events),
+    poison,
     acks: 1,
     signal,
     now: Date.now,
@@ -176,8 +198,47 @@ if (only.some((name) => name !== 'steady')) {
   )
   const admin = kafka.admin()
   await admin.connect()
-  events = (await admin.fetchTopicOffsets('cloud-events')).reduce((sum, { high }) => sum + Number(high), 0)
+  const ends = await admin.fetchTopicOffsets('cloud-events')
   await admin.disconnect()
+  return new Map(ends.map(({ partition, high }) => [partition, Number(high)]))
+}
+
+const sum = (numbers: Iterable<number>) => [...numbers].reduce((total, one) => total + one, 0)
+
+/** The same process, the same number of records, clean and with one bad one in a thousand, in turns. */
+async function poisoned(): Promise<void> {
+  const dirtyEnds = await produce(1, 0.001)
+  const ends = await produce(2, 0)
+  // Either part may be a little more than was asked for, where the client sent a request again.
+  const dirty = sum(dirtyEnds.values())
+  events = Math.min(dirty, sum(ends.values()) - dirty)
+  const parts = { clean: dirtyEnds, poison: new Map([...dirtyEnds.keys()].map((partition) => [partition, 0])) }
+  const names = ['clean', 'poison'] as const
+  say('warming up')
+  await drain(true, parts.clean)
+  const rates = { clean: [] as number[], poison: [] as number[] }
+  for (let round = 0; round < rounds; round++) {
+    for (const name of round % 2 === 0 ? names : names.toReversed()) {
+      const { passedPerSecond } = await drain(true, parts[name])
+      rates[name].push(passedPerSecond)
+      say(`  round ${round + 1} ${name.padEnd(6)} ${Math.round(passedPerSecond)} records/s`)
+    }
+  }
+  const [clean, poison] = [median(rates.clean), median(rates.poison)]
+  process.stdout.write(`clean ${Math.round(clean)} records/s, one bad in a thousand ${Math.round(poison)}: `)
+  process.stdout.write(`${(poison / clean).toFixed(2)} of clean\n`)
+}
+
+if (flags.poison) {
+  await poisoned()
+  await sql.end()
+  redis.disconnect()
+  await stack.stop()
+  process.exit(0)
+}
+
+if (only.some((name) => name !== 'steady')) {
+  events = sum((await produce(1, 0)).values())
   say('warming up, and keeping the rows for the raw copies')
   await drain(only.includes('both'))
   if (only.includes('raw')) await dumpRows()
