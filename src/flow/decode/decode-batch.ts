@@ -65,6 +65,7 @@ export function decodeBatch(
     const rowsBefore = rows
     const recordsBefore = records
     let rejectCount = 0
+    let redriven = 0
     let skips = 0
     for (const run of runs) {
       /** The first offset of the run not yet judged: where a run turns out to be unreadable, what was read before stands. */
@@ -102,9 +103,9 @@ export function decodeBatch(
             if (verdict.kind === 'skip') skips++
             else {
               rejectCount++
-              rejected(partition, verdict, tracesOf(record, event), (copy) =>
-                writeRejected(copy, record, headers as Buffer),
-              )
+              const traces = tracesOf(record, event)
+              if (traces.attempts > 0) redriven++
+              rejected(partition, verdict, traces, (copy) => writeRejected(copy, record, headers as Buffer))
             }
             continue
           }
@@ -169,6 +170,7 @@ export function decodeBatch(
       records: records - recordsBefore,
       rows: rows - rowsBefore,
       rejects: rejectCount,
+      ...(redriven > 0 && { redriven }),
       skips,
     })
   }

@@ -168,6 +168,13 @@ test('compressed runs of every codec are the records they were', () => {
   assert.equal(batch.slices[0]?.nextOffset, 50)
 })
 
+test('rejects that a redrive has sent are told apart from those that a producer has', () => {
+  const sent = { 'millrace-redrive-of': '12', 'millrace-attempts': '1' }
+  const batch = batchOf({ partition: 0, records: [record(1, 'bad'), record(2, 'bad', { headers: sent })] })
+  const { rejects, redriven } = batch.slices[0] as (typeof batch.slices)[number]
+  assert.deepEqual({ rejects, redriven }, { rejects: 2, redriven: 1 })
+})
+
 test('of a run that reaches beyond the range on both sides, only what lies in the range counts', () => {
   const run = compressed(runOf(events(10, 10)), 2)
   const batch = batchOf({ partition: 0, runs: [run], firstOffset: 13, nextOffset: 16 })
