@@ -22,9 +22,18 @@ export interface RejectLimits {
   readonly runMax: number
 }
 
+/** A partition whose newest records are bad: where its run goes on, and how long it is. */
+export interface KnownRun {
+  readonly partition: number
+  readonly nextOffset: number
+  readonly length: number
+}
+
 export interface RejectLimitOptions extends RejectLimits {
   readonly consumer: string
   readonly topic: string
+  /** What the processes before have left. */
+  readonly runs?: readonly KnownRun[]
 }
 
 type Codes = Record<string, number>
@@ -43,8 +52,7 @@ type Judged = Pick<Decoded, 'again' | 'slices' | 'rejects'>
 /** Answers the judge of every batch, in the order in which batches are to be stored; it throws REJECT_LIMIT. */
 export function createRejectLimit(options: RejectLimitOptions): (batch: Judged, nowMs: number) => void {
   const { percentMax, windowMs, windowRecordsMin, runMax } = options
-  /** Of each partition whose newest records are bad: where its run goes on, and how long it is. */
-  const runs = new Map<number, { nextOffset: number; length: number }>()
+  const runs = new Map(options.runs?.map((known) => [known.partition, known]))
   const window: Bucket[] = []
   let crossed: FatalError | null = null
 
@@ -72,7 +80,7 @@ export function createRejectLimit(options: RejectLimitOptions): (batch: Judged, 
     const known = runs.get(partition)
     const before = known?.nextOffset === firstOffset ? known.length : 0
     const length = rows > 0 ? 0 : before + slice.rejects - redriven(slice)
-    if (length > 0) runs.set(partition, { nextOffset, length })
+    if (length > 0) runs.set(partition, { partition, nextOffset, length })
     else runs.delete(partition)
     if (runMax === 0 || length < runMax) return null
     return `${count(length)} records in a row of partition ${partition} are bad, and rejectRunMax is ${runMax}`

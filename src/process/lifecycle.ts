@@ -260,6 +260,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     windowMs: settings.rejectWindowMs,
     windowRecordsMin: settings.rejectWindowRecordsMin,
     runMax: settings.rejectRunMax,
+    runs: rooms.rejectRuns,
   })
 
   // Serve.

@@ -2,6 +2,7 @@
 import kafkajs from 'kafkajs'
 import type { Logger } from 'pino'
 import { FatalError } from '../core/errors.ts'
+import type { KnownRun } from '../core/reject-limit.ts'
 import type { Settings } from '../core/settings.ts'
 import { registerCodecs } from '../flow/consume/codecs.ts'
 import { openKafkajs } from '../flow/consume/kafkajs.ts'
@@ -20,6 +21,7 @@ import { connectPostgres, postgresConfig, postgresFailure } from './connect-post
 import { connectRedis, redisFailure } from './connect-redis.ts'
 import type { LoadedConsumer } from './load-consumer.ts'
 import { checkPostgres, checkRedis, checkTopic } from './preflight.ts'
+import { rejectRuns } from './reject-runs.ts'
 
 export interface OpenRooms {
   readonly consume: Consume
@@ -34,6 +36,7 @@ export interface OpenRooms {
 export interface OpenedRooms extends OpenRooms {
   /** The days that the table has partitions for, tomorrow's among them. */
   readonly days: readonly number[]
+  readonly rejectRuns: readonly KnownRun[]
 }
 
 export interface OpenRoomsOptions {
@@ -66,10 +69,12 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
   const preflight = await connectPostgres(settings, `millrace ${name} preflight`)
   let partitionCount: number
   let days: number[]
+  let runs: KnownRun[]
   try {
     await checkPostgres(preflight, consumer)
     partitionCount = await checkTopic(kafka, preflight, consumer, settings)
     days = await requireDays(preflight, table, nowMs(), signal)
+    runs = await rejectRuns(preflight, name, topic, settings.rejectRunMax)
   } catch (error) {
     throw error instanceof FatalError ? error : postgresFailure(error, settings)
   } finally {
@@ -126,5 +131,5 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
     restartsMax: clientRestartsMax,
     refusal: (error) => kafkaRefusal(error, settings),
   })
-  return { consume, decode, persist, publish, publishes, partitionCount, days }
+  return { consume, decode, persist, publish, publishes, partitionCount, days, rejectRuns: runs }
 }

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { FatalError } from '../../src/core/errors.ts'
-import { createRejectLimit, type RejectLimits } from '../../src/core/reject-limit.ts'
+import { createRejectLimit, type RejectLimitOptions, type RejectLimits } from '../../src/core/reject-limit.ts'
 
 const off: RejectLimits = { percentMax: 0, windowMs: 60_000, windowRecordsMin: 1000, runMax: 0 }
-const limitOf = (limits: Partial<RejectLimits>) =>
+const limitOf = (limits: Partial<RejectLimitOptions>) =>
   createRejectLimit({ consumer: 'cloud-events', topic: 'events', ...off, ...limits })
 
 interface Part {
@@ -154,6 +154,22 @@ test('a partition gone bad among good ones is met by its run; a good record, or 
   )
   assert.match(error?.message ?? '', /partition 0 of events, offsets 99 to 99 with 1 bad ones/)
   assert.match(error?.remedy ?? '', /millrace rejects list --consumer cloud-events --by code/)
+})
+
+test('a run goes on where the process before has left it, and only there', () => {
+  const judge = limitOf({
+    runMax: 100,
+    runs: [
+      { partition: 0, nextOffset: 0, length: 99 },
+      { partition: 1, nextOffset: 5, length: 99 },
+    ],
+  })
+  const make = batches()
+  judge(make({ partition: 1, good: 0, bad: 50 }), 0)
+  assert.match(
+    refused(() => judge(make({ partition: 0, good: 0, bad: 1 }), 0))?.message ?? '',
+    /^100 records in a row of partition 0/,
+  )
 })
 
 test('what was redriven, comes by again or is not limited is not counted', () => {

@@ -1,7 +1,8 @@
 /** A topic of nothing but garbage: a real process stops and says why; what it leaves unstored is there when somebody has decided. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { useStack, type World } from './harness.ts'
+import kafkajs from 'kafkajs'
+import { topic, useStack, type World } from './harness.ts'
 import { within } from './until.ts'
 
 const servers = useStack()
@@ -50,6 +51,25 @@ test('nothing but garbage: stopped within a limit, also when started again, and 
   await world.untilDrained()
   assert.equal(await stored(world), poison)
   await world.proof()
+})
+
+test('a run goes on from process to process: starting it again and again stores no more than one run', async (t) => {
+  const world = await servers.world(t, { env: { MILLRACE_REJECT_PERCENT_MAX: '0', MILLRACE_REJECT_RUN_MAX: '60' } })
+  const producer = world.kafka.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner })
+  await producer.connect()
+  t.after(() => producer.disconnect())
+  const bad = (count: number) =>
+    producer.send({ topic, messages: Array.from({ length: count }, () => ({ partition: 3, value: 'bad' })) })
+  for (const count of [50, 9]) {
+    await bad(count)
+    const replica = await world.replica()
+    await world.untilDrained()
+    await replica.stop()
+  }
+  await bad(1)
+  const { said } = await ending(world, {})
+  assert.match(said, /REJECT_LIMIT: 60 records in a row of partition 3/)
+  assert.equal(await stored(world), 59)
 })
 
 test('a good stream with bad records in it, far more than one in a thousand, is never stopped', async (t) => {
