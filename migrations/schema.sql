@@ -45,6 +45,10 @@ create table ledger (
   duplicated bigint not null default 0,
   skipped bigint not null default 0,
   updated_at timestamp with time zone not null default now(),
+  stopped jsonb,
+  topic_id text collate "C",
+  passed_over int8multirange not null default '{}'::int8multirange,
+  repeated_below bigint,
   constraint ledger_marks CHECK (partition >= 0 AND start_offset >= 0 AND next_offset >= start_offset AND published_offset <= next_offset),
   constraint ledger_pkey PRIMARY KEY (consumer, topic, partition)
 )
@@ -237,6 +241,10 @@ comment on column ledger.start_offset is 'First Kafka offset this ledger ever co
 comment on column ledger.next_offset is 'First Kafka offset not yet persisted: everything from start_offset up to here is a row, a reject, a duplicate or a skip.';
 comment on column ledger.published_offset is 'First Kafka offset not known to be published; at most a batch behind the streams. Null: nothing was ever published.';
 comment on column ledger.streams is 'Stream family to the last published Kafka offset + 1, that is the time part of the last id in <family>:{<partition>}.';
+comment on column ledger.stopped is 'Null: nothing is in the way. Else {"code", "reason", "at"}: nobody stores this partition until an operator has decided (`millrace offsets set`).';
+comment on column ledger.topic_id is 'Kafka''s id of the topic that the offsets belong to: a topic made anew under the same name has another.';
+comment on column ledger.passed_over is 'Offsets that an operator chose to leave out: every record there counts as a skip.';
+comment on column ledger.repeated_below is 'An operator set the ledger back: below this offset records were read more than once, and counted each time.';
 comment on procedure millrace_advance is 'Compare-and-set of the ledger, all partitions or none. MR001: a partition is not where it was expected. MR002: the call itself is wrong.';
 comment on procedure millrace_count is 'Adds to the counters of rows this transaction has advanced.';
 comment on function millrace_event_id is 'The key of an event: a UUIDv7 of its millisecond (rounded down) and 74 bits of sha256(source, line feed, id).';

@@ -41,6 +41,7 @@ export const codes = {
   STREAM_LOST: 'A stream holds less than the ledger says was published.',
   RETENTION_OVERTOOK: 'Kafka no longer holds records that were never stored.',
   TOPIC_TRUNCATED: 'The ledger is ahead of the end of the partition: the topic was recreated or truncated.',
+  TOPIC_RECREATED: 'The topic was deleted and made anew: its offsets are not those of the ledger.',
   // configuration
   SETTINGS_INVALID: 'One or more settings are missing or wrong.',
   CONSUMER_UNKNOWN: 'There is no such file in consumers/.',

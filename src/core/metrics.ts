@@ -80,6 +80,26 @@ export const metricRows = {
     labels: ['room', 'topic', 'partition'],
     help: 'The next offset a room expects, by partition.',
   },
+  partitions_stopped: {
+    type: 'gauge',
+    labels: ['code'],
+    help: 'Assigned partitions that stand still until an operator decides, by why. `millrace offsets show` tells more.',
+  },
+  partition_headroom_records: {
+    type: 'gauge',
+    labels: ['topic', 'partition'],
+    help: 'Offsets between the first that Kafka still holds and the first that is not stored yet: what retention may still take without loss.',
+  },
+  retention_headroom_records: {
+    type: 'gauge',
+    labels: [],
+    help: 'The smallest headroom of an assigned partition that has lag; absent when none has.',
+  },
+  retention_headroom_seconds: {
+    type: 'gauge',
+    labels: [],
+    help: "The topic's retention.ms minus the lag in seconds; absent where retention is unlimited or may not be read.",
+  },
   bytes_in_flight: {
     type: 'gauge',
     labels: [],

@@ -61,6 +61,8 @@ export interface Status {
   readonly storedMs: LatencySnapshot
   readonly publishedMs: LatencySnapshot
   readonly partitions: readonly PartitionStatus[]
+  /** Assigned here, and standing still until an operator decides. */
+  readonly stopped: readonly { readonly partition: number; readonly code: string; readonly reason: string }[]
 }
 
 /** What the metrics do not know. */

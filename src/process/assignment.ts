@@ -7,18 +7,22 @@
  *   fetched beyond  control records, compaction, or a silent reset        -> seek back once; the same again, and Kafka still holding what was
  *                                                                            jumped over, means that there is nothing for us in between
  *
+ * Where Kafka, ledger and streams contradict each other the partition stops and the others go on: it is held at the client, the ledger says why, and
+ * it is looked at again every few seconds, until its marks agree. What a client sees only when something comes in (a log that ends before us) is asked
+ * for as often: survey().
+ *
  * Losing a partition drops what is queued; batches under way may finish, and the ledger decides whether they still count.
  */
 import type { Chunk } from '../core/batch.ts'
-import { type FatalError, LostError, TransientError } from '../core/errors.ts'
-import { type LedgerRow, type StartPolicy, startOf } from '../core/ledger.ts'
+import { FatalError, LostError, TransientError } from '../core/errors.ts'
+import { isStop, type LedgerRow, type StartPolicy, type StopCode, startOf, type Watermarks } from '../core/ledger.ts'
 import { Marks } from '../core/marks.ts'
 import { type RecordRun, runBytes } from '../core/record.ts'
 import type { Absence } from '../flow/absence.ts'
 import type { Budget } from '../flow/budget.ts'
 import type { Consume, ConsumeHandlers, Fetched } from '../flow/consume/port.ts'
 import type { Lane, PartitionState } from '../flow/lane.ts'
-import type { Persist } from '../flow/persist/port.ts'
+import type { Found, Persist } from '../flow/persist/port.ts'
 import type { Publish } from '../flow/publish/port.ts'
 
 export interface AssignmentOptions {
@@ -45,7 +49,17 @@ export interface AssignmentEvents {
     lost: readonly { family: string; expected: number; found: number }[],
     from: number,
   ): void
+  /** The partition stands still from now on, or for another reason than before. */
+  stopped(partition: number, error: FatalError): void
+  /** What it stood still for is settled. */
+  resumed(partition: number, from: number): void
   failed(error: FatalError | Error): void
+}
+
+export interface StoppedPartition {
+  readonly partition: number
+  readonly code: StopCode
+  readonly error: FatalError
 }
 
 /** A partition while it is ours; a new object per assignment, so that work of an old one recognises itself. */
@@ -62,11 +76,18 @@ interface Entry {
   /** A jump forward, or a fall back, was seen from this offset once. */
   jumpedFrom: number
   fellFrom: number
+  /** A survey found Kafka not reaching to this offset. */
+  missedAt: number
+  topicId: string | null
+  stopped: (FatalError & { code: StopCode }) | null
 }
 
 export class Assignment implements ConsumeHandlers {
   readonly #options: AssignmentOptions
   readonly #entries = new Map<number, Entry>()
+  /** Stops that a person has been told of. */
+  readonly #told = new Map<number, StopCode>()
+  #watermarks: ReadonlyMap<number, Watermarks> = new Map()
 
   constructor(options: AssignmentOptions) {
     this.#options = options
@@ -80,6 +101,18 @@ export class Assignment implements ConsumeHandlers {
     for (const { state } of this.#entries.values()) if (state !== null) yield state
   }
 
+  /** Partitions of ours that stand still, and why. */
+  get stopped(): readonly StoppedPartition[] {
+    return [...this.#entries.values()].flatMap(({ partition, stopped }) =>
+      stopped === null ? [] : [{ partition, code: stopped.code, error: stopped }],
+    )
+  }
+
+  /** What Kafka held of each partition when it was last asked. */
+  get watermarks(): ReadonlyMap<number, Watermarks> {
+    return this.#watermarks
+  }
+
   /** True while a partition's marks are not read yet. */
   get gated(): boolean {
     return [...this.#entries.values()].some(({ gate }) => gate !== null)
@@ -91,11 +124,14 @@ export class Assignment implements ConsumeHandlers {
     const removed = [...this.#entries.values()].filter(({ partition }) => !now.has(partition))
     for (const { partition, lane } of removed) {
       this.#entries.delete(partition)
+      this.#told.delete(partition)
       lane.drop(partition)
     }
     // The client starts over from the settled offsets; what we keep goes on from where we are.
-    for (const { partition, gate, expected } of this.#entries.values())
-      if (gate === null) consume.seek(partition, expected)
+    for (const { partition, gate, expected, stopped } of this.#entries.values()) {
+      if (stopped !== null) consume.hold(partition)
+      else if (gate === null) consume.seek(partition, expected)
+    }
 
     const added = partitions.filter((partition) => !this.#entries.has(partition))
     const load = new Map(lanes.map((lane) => [lane, 0]))
@@ -110,9 +146,9 @@ export class Assignment implements ConsumeHandlers {
     this.#open(entries)
   }
 
-  /** Something of this lane was lost: all its partitions go back behind the gate. Its pipeline must have ended. */
+  /** Something of this lane was lost: its partitions go back behind the gate, except those that stand still. Its pipeline must have ended. */
   reset(lane: Lane): void {
-    const entries = [...this.#entries.values()].filter((entry) => entry.lane === lane)
+    const entries = [...this.#entries.values()].filter((entry) => entry.lane === lane && entry.stopped === null)
     lane.clear()
     this.#open(entries.map(({ partition }) => this.#enter(partition, lane)))
   }
@@ -128,7 +164,12 @@ export class Assignment implements ConsumeHandlers {
       persistedOffset: -1,
       jumpedFrom: -1,
       fellFrom: -1,
+      missedAt: -1,
+      topicId: null,
+      stopped: null,
     }
+    // Whatever stopped it when it was ours before: its marks are read anew.
+    this.#options.consume.resume(partition)
     this.#entries.set(partition, entry)
     return entry
   }
@@ -155,13 +196,13 @@ export class Assignment implements ConsumeHandlers {
     const entries = all.filter((entry) => this.#isCurrent(entry))
     if (entries.length === 0) return
     const partitions = entries.map(({ partition }) => partition)
-    let watermarks = await consume.watermarks()
+    let watermarks = await this.#ask()
     const mark = (partition: number) => watermarks.get(partition) ?? { low: 0, high: 0 }
     const rows = await persist.marks(partitions, (partition) =>
       startFrom === 'earliest' ? mark(partition).low : mark(partition).high,
     )
     // Another process may have moved a ledger on since Kafka was asked.
-    if (rows.some((row) => row.nextOffset > mark(row.partition).high)) watermarks = await consume.watermarks()
+    if (rows.some((row) => row.nextOffset > mark(row.partition).high)) watermarks = await this.#ask()
 
     const wanted = policy.publishes
       ? rows.flatMap(({ partition, streams }) => [...streams.keys()].map((family) => ({ partition, family })))
@@ -174,18 +215,33 @@ export class Assignment implements ConsumeHandlers {
     for (const [index, { partition, family }] of wanted.entries()) found.get(partition)?.set(family, last?.[index] ?? 0)
 
     const rowOf = new Map(rows.map((row) => [row.partition, row]))
-    const starts = entries.map((entry) => {
-      const row = rowOf.get(entry.partition)
-      if (row === undefined) throw new LostError('FENCED', `The ledger row of partition ${entry.partition} is gone.`)
-      return startOf(row, mark(entry.partition), found.get(entry.partition) ?? new Map(), {
-        ...policy,
-        publishes: policy.publishes && !isPutOff,
-      })
+    const here = { ...policy, publishes: policy.publishes && !isPutOff }
+    const starts = entries.map(({ partition }) => {
+      const row = rowOf.get(partition)
+      if (row === undefined) throw new LostError('FENCED', `The ledger row of partition ${partition} is gone.`)
+      // Whether the streams hold what they should, nobody can tell now: it stays as it is.
+      if (isPutOff && policy.streamLost === 'stop' && row.stopped?.code === 'STREAM_LOST')
+        return new FatalError('STREAM_LOST', row.stopped.reason, 'Redis is away.') as FatalError & { code: StopCode }
+      try {
+        return startOf(row, mark(partition), found.get(partition) ?? new Map(), here)
+      } catch (error) {
+        if (isStop(error)) return error
+        throw error
+      }
     })
-    entries.forEach((entry, index) => {
-      if (!this.#isCurrent(entry)) return
+    await this.#write(entries, rowOf, watermarks, starts)
+    for (const [index, entry] of entries.entries()) {
+      if (!this.#isCurrent(entry)) continue
       const start = starts[index] as (typeof starts)[number]
+      if (start instanceof Error) {
+        this.#stop(entry, start)
+        continue
+      }
       const { partition, lane } = entry
+      if (entry.stopped !== null) consume.resume(partition)
+      entry.stopped = null
+      if (this.#told.delete(partition)) on.resumed(partition, start.nextOffset)
+      entry.topicId = mark(partition).topicId ?? null
       entry.state = {
         partition,
         marks: new Marks(partition, start.nextOffset, isPutOff ? publishedOf(rowOf.get(partition)) : undefined),
@@ -202,7 +258,88 @@ export class Assignment implements ConsumeHandlers {
       lane.partitions.set(partition, entry.state)
       consume.seek(partition, start.nextOffset)
       if (start.lost.length > 0) on.streamLost(partition, start.lost, start.nextOffset)
+    }
+  }
+
+  async #ask(): Promise<Map<number, Watermarks>> {
+    const watermarks = await this.#options.consume.watermarks()
+    this.#watermarks = watermarks
+    return watermarks
+  }
+
+  /** What is new goes beside the marks in the ledger: for whoever gets the partition next, and for `millrace offsets show`. */
+  async #write(
+    entries: readonly Entry[],
+    rows: ReadonlyMap<number, LedgerRow>,
+    watermarks: ReadonlyMap<number, Watermarks>,
+    starts: readonly (object | (FatalError & { code: StopCode }))[],
+  ): Promise<void> {
+    const news = entries.flatMap(({ partition }, index): (readonly [number, Found])[] => {
+      const row = rows.get(partition)
+      const start = starts[index]
+      const topicId = watermarks.get(partition)?.topicId ?? null
+      if (isStop(start)) return row?.stopped?.code === start.code ? [] : [[partition, this.#found(start, null)]]
+      const isKnown = topicId === null || row?.topicId === topicId
+      return (row?.stopped ?? null) === null && isKnown ? [] : [[partition, { stopped: null, topicId }]]
     })
+    if (news.length > 0) await this.#options.persist.mark(new Map(news))
+  }
+
+  #found({ code, message }: FatalError & { code: StopCode }, topicId: string | null) {
+    return { stopped: { code, reason: message }, topicId }
+  }
+
+  #stop(entry: Entry, error: FatalError & { code: StopCode }): void {
+    const { consume, on } = this.#options
+    entry.stopped = error
+    entry.state = null
+    consume.hold(entry.partition)
+    entry.lane.drop(entry.partition)
+    if (this.#told.get(entry.partition) !== error.code) on.stopped(entry.partition, error)
+    this.#told.set(entry.partition, error.code)
+  }
+
+  /** Stops a partition that was running; the ledger is told, or the next survey tells it. */
+  async #stopRunning(entry: Entry, { low, high, topicId }: Watermarks): Promise<boolean> {
+    const { partition, expected } = entry
+    const row: LedgerRow = {
+      partition,
+      startOffset: -1,
+      nextOffset: expected,
+      publishedOffset: null,
+      streams: new Map(),
+      topicId: entry.topicId,
+    }
+    try {
+      startOf(row, { low, high, topicId: topicId ?? null }, new Map(), this.#options.policy)
+      return false
+    } catch (error) {
+      if (!isStop(error)) throw error
+      this.#stop(entry, error)
+      await this.#options.persist.mark(new Map([[partition, this.#found(error, null)]])).catch(() => {})
+      return true
+    }
+  }
+
+  /**
+   * To be called every few seconds: looks at stopped partitions again, and at running ones for what no fetch would show. An answer may be older than
+   * what was fetched meanwhile, so that a running partition is stopped only when two surveys agree and it has not moved between them.
+   */
+  async survey(): Promise<void> {
+    const stopped = [...this.#entries.values()].filter((entry) => entry.stopped !== null && entry.gate === null)
+    const running = [...this.#entries.values()].filter(({ gate, state }) => gate === null && state !== null)
+    const before = new Map(running.map((entry) => [entry, entry.expected]))
+    if (stopped.length > 0) await this.#readMarks(stopped)
+    else await this.#ask()
+    for (const [entry, expected] of before) {
+      const marks = this.#watermarks.get(entry.partition)
+      if (marks === undefined || !this.#isCurrent(entry) || entry.expected !== expected || entry.state === null)
+        continue
+      const isAnother = !!entry.topicId && !!marks.topicId && marks.topicId !== entry.topicId
+      if (expected >= marks.low && expected <= marks.high && !isAnother) continue
+      if (entry.missedAt === expected) await this.#stopRunning(entry, marks)
+      entry.missedAt = expected
+    }
   }
 
   /** null: Redis is away, and storing does not wait for it. */
@@ -226,6 +363,7 @@ export class Assignment implements ConsumeHandlers {
     const entry = this.#entries.get(batch.partition)
     if (entry === undefined) return false
     if (entry.gate !== null) await entry.gate
+    if (entry.stopped !== null) return false
     if (!this.#isCurrent(entry) || entry.state === null) return false
     if (batch.fetchedOffset !== entry.expected && !(await this.#mayJump(entry, batch))) return false
 
@@ -254,7 +392,7 @@ export class Assignment implements ConsumeHandlers {
   }
 
   async #mayJump(entry: Entry, batch: Fetched): Promise<boolean> {
-    const { consume, on, policy } = this.#options
+    const { consume, on } = this.#options
     const { partition, expected } = entry
     const isBelow = batch.fetchedOffset < expected
     const isAgain = (isBelow ? entry.fellFrom : entry.jumpedFrom) === expected
@@ -265,17 +403,9 @@ export class Assignment implements ConsumeHandlers {
       consume.seek(partition, expected)
       return false
     }
-    const { low, high } = (await consume.watermarks()).get(partition) ?? { low: 0, high: 0 }
-    if (low > expected || high < expected) {
-      // startOf() has the words for it.
-      const row = { partition, startOffset: 0, nextOffset: expected, publishedOffset: null, streams: new Map() }
-      try {
-        startOf(row, { low, high }, new Map(), policy)
-      } catch (error) {
-        on.failed(error as FatalError)
-      }
-      return false
-    }
+    const marks = (await this.#ask()).get(partition) ?? { low: 0, high: 0 }
+    if (!this.#isCurrent(entry) || entry.expected !== expected || entry.state === null) return false
+    if (await this.#stopRunning(entry, marks)) return false
     if (isBelow) {
       consume.seek(partition, expected)
       return false

@@ -23,6 +23,8 @@ export interface Vitals {
   readonly horizonDays?: number
   /** Names of the servers that are away while the rest goes on without them. */
   readonly away: readonly string[]
+  /** Partitions of the topic that stand still until an operator decides, in words. */
+  readonly stopped?: readonly string[]
 }
 
 export interface Verdict {
@@ -41,13 +43,19 @@ export interface Health {
 
 export interface HealthOptions {
   readonly progressTimeoutMs: number
+  /** So long without a fetch or a heartbeat means that Kafka is not there: a client waits for its return without a word. */
+  readonly kafkaSilentMs?: number
   readonly now: () => number
 }
 
 const verdict = (reasons: readonly string[]): Verdict => ({ ok: reasons.length === 0, reasons })
 const seconds = (ms: number) => `${Math.round(ms / 1000)} s`
 
-export function createHealth({ progressTimeoutMs, now }: HealthOptions): Health {
+export function createHealth({
+  progressTimeoutMs,
+  kafkaSilentMs = Number.POSITIVE_INFINITY,
+  now,
+}: HealthOptions): Health {
   let vitals: Vitals = { phase: 'starting', moved: 0, lagRecords: null, heardMs: null, down: [], away: [] }
   /** Since when nothing has moved that could have moved. */
   let stillSinceMs = now()
@@ -88,6 +96,11 @@ export function createHealth({ progressTimeoutMs, now }: HealthOptions): Health 
       const reasons = vitals.down.map((name) => `${name} is down`)
       for (const name of vitals.away) reasons.push(`${name} is away: storing goes on without it`)
       if (vitals.phase !== 'running') reasons.push(vitals.phase)
+      const silentMs = vitals.heardMs === null ? 0 : now() - vitals.heardMs
+      if (vitals.phase === 'running' && silentMs > kafkaSilentMs && !vitals.down.includes('kafka')) {
+        reasons.push(`kafka is down: no sign of life for ${seconds(silentMs)}`)
+      }
+      reasons.push(...(vitals.stopped ?? []))
       if (horizonDays === undefined) return verdict(reasons)
       if (horizonDays < 1) reasons.push(`there is no partition for ${horizonDays < 0 ? 'today' : 'tomorrow'}`)
       return { ...verdict(reasons), partitionHorizonDays: horizonDays }

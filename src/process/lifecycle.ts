@@ -9,7 +9,7 @@
 import { setInterval as every, setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { retry } from '../core/backoff.ts'
-import { FatalError, type TransientError } from '../core/errors.ts'
+import { FatalError, TransientError } from '../core/errors.ts'
 import type { Room } from '../core/marks.ts'
 import type { Metrics } from '../core/metrics.ts'
 import { createRejectLimit } from '../core/reject-limit.ts'
@@ -45,6 +45,10 @@ export interface LifecycleOptions {
 
 /** So often the streams are compared with what was published to them, besides after every new connection. */
 const streamsComparedMs = 60_000
+/** So often the partitions are compared with what Kafka holds, and the stopped ones with what the ledger says. */
+const surveyMs = 3000
+const remindMs = 300_000
+const retentionAskedMs = 600_000
 /** A room that has been retrying for so long makes its server "down" for health. */
 const downAfterAttempts = 3
 
@@ -59,6 +63,10 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   failure.promise.catch(() => {})
   const fail = (error: unknown) => failure.reject(error)
 
+  let surveying = false
+  let surveyedAtMs = startedMs
+  let remindedAtMs = startedMs
+  let retentionAskedAtMs: number | null = null
   /** A Redis that was away may have come back with less. */
   let streamsInDoubt = false
   let streamsComparedAtMs = clock.nowMs()
@@ -142,7 +150,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     lanes,
     budget,
     absence,
-    policy: { topic, publishes, streamLost: settings.streamLost },
+    policy: { consumer: consumer.name, topic, publishes, streamLost: settings.streamLost },
     startFrom: settings.startFrom,
     patiently: (work) =>
       retry(work, backoff, stop.signal, (error, attempt, delayMs) => retrying('consume', error, attempt, delayMs)),
@@ -167,10 +175,17 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
         metrics.counter('lost_total', { code: 'STREAM_LOST' }).add()
         logger.warn({ partition, lost, from }, 'a stream has lost entries: filling it again from Kafka')
       },
+      stopped: (partition, error) => tellStopped(partition, error),
+      resumed(partition, from) {
+        logger.info({ partition, from }, 'a stopped partition goes on')
+      },
       failed: fail,
     },
   })
-  observeProcess(metrics, assignment, budget, topic, clock.nowMs)
+  let retentionMs: number | null = null
+  observeProcess(metrics, assignment, budget, topic, clock.nowMs, () => retentionMs)
+  const tellStopped = (partition: number, { code, message, remedy }: FatalError) =>
+    logger.error({ partition, code, reason: message, remedy }, 'the partition stands still, the others go on')
   metrics.gauge('info', { version: options.version, consumer: consumer.name, replica: options.replica }).set(1)
 
   const sizes = { last: 0 }
@@ -188,7 +203,11 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   stack.defer(() => keeper.stop())
 
   // Health, and the admin port.
-  const health = createHealth({ progressTimeoutMs: settings.progressTimeoutMs, now: clock.nowMs })
+  const health = createHealth({
+    progressTimeoutMs: settings.progressTimeoutMs,
+    kafkaSilentMs: Math.min(3 * settings.heartbeatMs + 2 * settings.fetchWaitMs + 1000, settings.progressTimeoutMs),
+    now: clock.nowMs,
+  })
   const downNow = () => [...down].filter(([, untilMs]) => untilMs > clock.nowMs()).map(([server]) => server)
   const observeHealth = () =>
     health.observe({
@@ -199,6 +218,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
       horizonDays: keeper.horizonDays(),
       down: downNow().filter((server) => server !== 'redis' || !absence.away),
       away: absence.away ? ['redis'] : [],
+      stopped: assignment.stopped.map(({ partition, code }) => `partition ${partition} is stopped: ${code}`),
     })
   const status = (): Status => {
     for (const observer of observers) observer.flush()
@@ -232,6 +252,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
             endOffset: highWatermark,
           })),
         ),
+        stopped: assignment.stopped.map(({ partition, code, error }) => ({ partition, code, reason: error.message })),
       },
       metrics,
     )
@@ -295,11 +316,36 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     })
   }
 
+  /** What no fetch would show: a log that ends before us, an operator's decision about a stopped partition. */
+  async function survey(): Promise<void> {
+    if (phase !== 'running' || surveying || assignment.gated || clock.nowMs() - surveyedAtMs < surveyMs) return
+    surveying = true
+    try {
+      await assignment.survey()
+      if (clock.nowMs() - remindedAtMs >= remindMs) {
+        remindedAtMs = clock.nowMs()
+        for (const { partition, error } of assignment.stopped) tellStopped(partition, error)
+      }
+      if (retentionAskedAtMs === null || clock.nowMs() - retentionAskedAtMs > retentionAskedMs) {
+        retentionAskedAtMs = clock.nowMs()
+        retentionMs = await consume.retentionMs()
+      }
+    } catch (error) {
+      // A server is away: its rooms see to that.
+      if (!(error instanceof TransientError)) throw error
+      logger.debug({ err: error }, 'could not survey the partitions')
+    } finally {
+      surveyedAtMs = clock.nowMs()
+      surveying = false
+    }
+  }
+
   /** Once a second: is there progress? */
   async function watch(): Promise<void> {
     for await (const _ of every(1000, undefined, { signal: stop.signal, ref: false })) {
       observeHealth()
       void compareWhatIsInDoubt()
+      void survey().catch(fail)
       const { ok, reasons } = health.live()
       if (!ok) {
         throw new FatalError(

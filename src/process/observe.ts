@@ -1,5 +1,6 @@
 /** Turns what the hallway and the gate tell into metrics. Everything here runs once per batch or once per scrape. */
 import type { Decoded } from '../core/batch.ts'
+import { stopCodes } from '../core/ledger.ts'
 import type { Metrics } from '../core/metrics.ts'
 import { RoomClock } from '../core/stage.ts'
 import type { Budget } from '../flow/budget.ts'
@@ -103,12 +104,25 @@ export function lagOf(assignment: Assignment, nowMs: number): { records: number;
   return { records, seconds: Math.max(0, nowMs - oldest) / 1000 }
 }
 
+/** How far retention is from what is not stored yet; a partition that Kafka was not asked about yet is not told. */
+function headroomOf(assignment: Assignment): { partition: number; records: number; lag: number }[] {
+  const { watermarks } = assignment
+  return [...assignment.states()].flatMap(({ partition, marks, highWatermark }) => {
+    const low = watermarks.get(partition)?.low
+    const stored = marks.get('persist')
+    return low === undefined
+      ? []
+      : [{ partition, records: Math.max(0, stored - low), lag: Math.max(0, highWatermark - stored) }]
+  })
+}
+
 export function observeProcess(
   metrics: Metrics,
   assignment: Assignment,
   budget: Budget,
   topic: string,
   nowMs: () => number,
+  retentionMs: () => number | null,
 ): void {
   metrics.observe('lag_records', () => [[{}, lagOf(assignment, nowMs()).records]])
   metrics.observe('lag_seconds', () => [[{}, lagOf(assignment, nowMs()).seconds]])
@@ -123,6 +137,20 @@ export function observeProcess(
       Math.max(0, highWatermark - marks.get('persist')),
     ]),
   )
+  metrics.observe('partitions_stopped', () =>
+    stopCodes.map((code) => [{ code }, assignment.stopped.filter((one) => one.code === code).length]),
+  )
+  metrics.observe('partition_headroom_records', () =>
+    headroomOf(assignment).map(({ partition, records }) => [{ topic, partition }, records]),
+  )
+  metrics.observe('retention_headroom_records', () => {
+    const behind = headroomOf(assignment).filter(({ lag }) => lag > 0)
+    return behind.length === 0 ? [] : [[{}, Math.min(...behind.map(({ records }) => records))]]
+  })
+  metrics.observe('retention_headroom_seconds', () => {
+    const keptMs = retentionMs()
+    return keptMs === null ? [] : [[{}, keptMs / 1000 - lagOf(assignment, nowMs()).seconds]]
+  })
   metrics.observe('mark', () =>
     [...assignment.states()].flatMap(({ partition, marks }) =>
       (['consume', 'decode', 'persist', 'publish', 'settle'] as const).map(

@@ -22,6 +22,7 @@ const facts: StatusFacts = {
   residentBytes: 1,
   lanes: 2,
   partitions: [],
+  stopped: [],
 }
 
 /** As the live view gets it: over the wire. */

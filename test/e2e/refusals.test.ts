@@ -206,7 +206,7 @@ async function recreate({ admin }: World, partitions: number): Promise<void> {
   }
 }
 
-test('a topic that is missing, that shrank, that was made anew', async (t) => {
+test('a topic that is missing, that shrank', async (t) => {
   const world = await servers.world(t)
   await world.load({ rate: 2000, events: 2000 }).done
   const replica = await world.replica()
@@ -218,24 +218,5 @@ test('a topic that is missing, that shrank, that was made anew', async (t) => {
   await refuses(t, world, { code: 'TOPIC_MISSING', says: /--create/ })
   await recreate(world, 4)
   await refuses(t, world, { code: 'TOPIC_SHRUNK', says: /4 partitions.*partition 11/ })
-  await recreate(world, 12)
-  await refuses(t, world, { code: 'TOPIC_TRUNCATED', says: /recreated or truncated/ })
   assert.deepEqual([await world.ledger(), await world.rows()], before)
-})
-
-test('a topic that is made anew under a running fleet', async (t) => {
-  const world = await servers.world(t)
-  const replica = await world.replica()
-  await world.load({ rate: 2000, events: 2000 }).done
-  await world.untilDrained()
-  const before = await world.ledger()
-  replica.expectEnd()
-  await recreate(world, 12)
-  const load = world.load({ rate: 100 })
-  const { code } = await within('the replica to end', 60_000, replica.ended)
-  await load.stop()
-  t.diagnostic(replica.log.at(-1) as string)
-  assert.equal(code, 1)
-  assert.match(replica.log.at(-1) as string, /^millrace: TOPIC_TRUNCATED: /)
-  assert.deepEqual(await world.ledger(), before)
 })

@@ -102,6 +102,8 @@ export interface Process {
   /** What was found lost at the gate. */
   readonly refills: string[]
   readonly sought: string[]
+  /** Partitions that came to a stop, and that went on. */
+  readonly stops: string[]
   /** How often a lane started over. */
   resets(): number
   compareStreams(): Promise<void>
@@ -161,6 +163,7 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
   )
   const refills: string[] = []
   const sought: string[] = []
+  const stops: string[] = []
   const assignment = new Assignment({
     consume,
     persist,
@@ -180,6 +183,8 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
         refills.push(
           `${all.map(({ family, found, expected }) => `${family}:{${partition}} ${found} of ${expected}`)}, from ${from}`,
         ),
+      stopped: (partition, error) => stops.push(`${partition}: ${error.code}`),
+      resumed: (partition, from) => stops.push(`${partition}: resumed from ${from}`),
       failed: fail,
     },
   })
@@ -220,6 +225,7 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
     consume,
     refills,
     sought,
+    stops,
     resets: () => resets,
     compareStreams,
     failed: failure.promise,

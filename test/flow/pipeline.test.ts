@@ -254,16 +254,29 @@ test('a stream was lost while nobody looked: the next process fills it in, also 
   assertPromise(house)
 })
 
-test('told to stop at a lost stream, it stops and says so', async () => {
-  const house = openHouse(1)
+test('told to stop at a lost stream, its partition stops and says so, and goes on when the stream is back; the others never stop', async () => {
+  const house = openHouse(2)
   house.produce(0, ...some(9))
   const first = startProcess(house)
   await until('all of it', () => isCaughtUp(house), first)
   await first.drain()
+  const before = structuredClone(house.streams.streams.get('events:order:{0}'))
   forget(house, 'events:order:{0}', 0)
   const next = startProcess(house, { streamLost: 'stop' })
-  await assert.rejects(next.failed, (error: unknown) => error instanceof FatalError && error.code === 'STREAM_LOST')
-  await next.kill()
+  await until('the stop', () => next.stops.length > 0, next)
+  house.produce(0, ...some(9))
+  house.produce(1, ...some(9))
+  await until('the other one', () => house.database.ledger.get('tests/cloud-events/1')?.nextOffset === 9, next)
+  await next.assignment.survey()
+  assert.equal(house.database.ledger.get('tests/cloud-events/0')?.nextOffset, 9)
+  assert.equal(house.database.ledger.get('tests/cloud-events/0')?.stopped?.code, 'STREAM_LOST')
+  house.streams.streams.set('events:order:{0}', before as NonNullable<typeof before>)
+  await next.assignment.survey()
+  await until('all of it', () => isCaughtUp(house), next)
+  assert.deepEqual(next.stops, ['0: STREAM_LOST', '0: resumed from 9'])
+  assert.equal(house.database.ledger.get('tests/cloud-events/0')?.stopped, null)
+  await next.drain()
+  assertPromise(house)
 })
 
 test('killed in the middle of a refill, with new records on their way: the next process goes on with the refill', async () => {

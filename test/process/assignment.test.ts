@@ -57,12 +57,15 @@ function openGate(options: GateOptions = {}) {
     ]),
   )
   const seeks: string[] = []
+  const held = new Set<number>()
   const told: string[] = []
   const failures: Error[] = []
   let asked = 0
   const consume: Consume = {
     run: () => Promise.reject(new Error('not here')),
     seek: (partition, nextOffset) => seeks.push(`${partition} to ${nextOffset}`),
+    hold: (partition) => held.add(partition),
+    resume: (partition) => held.delete(partition),
     async watermarks() {
       asked++
       options.onAsked?.(asked, kafka)
@@ -70,6 +73,7 @@ function openGate(options: GateOptions = {}) {
       await options.shut
       return answer
     },
+    retentionMs: async () => null,
     pause() {},
     async stop() {},
     settle: { async commit() {} },
@@ -95,6 +99,8 @@ function openGate(options: GateOptions = {}) {
       taken() {},
       sought: (partition, from, to) => told.push(`sought ${partition} from ${from} to ${to}`),
       streamLost: (partition, _, from) => told.push(`lost ${partition} from ${from}`),
+      stopped: (partition, error) => told.push(`stopped ${partition} ${error.code}`),
+      resumed: (partition, from) => told.push(`resumed ${partition} from ${from}`),
       failed: (error) => failures.push(error),
     },
   })
@@ -106,7 +112,21 @@ function openGate(options: GateOptions = {}) {
     lanes
       .flatMap(({ waiting }) => waiting)
       .map((chunk) => `${chunk.partition} [${chunk.firstOffset}, ${chunk.nextOffset})${chunk.again ? ' again' : ''}`)
-  return { gate, lanes, budget, seeks, told, failures, kafka, database, streams, state, queued, asked: () => asked }
+  return {
+    gate,
+    lanes,
+    budget,
+    seeks,
+    held,
+    told,
+    failures,
+    kafka,
+    database,
+    streams,
+    state,
+    queued,
+    asked: () => asked,
+  }
 }
 
 /** As a client hands over what it fetched: one record per offset. */
@@ -196,9 +216,9 @@ test('a ledger that another process moved on since Kafka was asked: Kafka is ask
 
   const truncated = openGate({ rows })
   truncated.gate.assigned([1])
-  await turn()
+  await open(truncated.gate)
   assert.equal(truncated.asked(), 2)
-  assert.equal((truncated.failures[0] as FatalError).code, 'TOPIC_TRUNCATED')
+  assert.deepEqual(truncated.told, ['+1 -0', 'stopped 1 TOPIC_TRUNCATED'])
 })
 
 test('a batch from before where we are: sought, not taken, and the next one is right', async () => {
@@ -226,22 +246,19 @@ test('a batch from beyond: sought once; the same again, and Kafka still holding 
   assert.equal(await gate.fetched(fetched(0, 30, 40)), false)
 })
 
-test('a batch from beyond, and Kafka has forgotten what was jumped over: fatal, never skipped', async () => {
-  const { gate, queued, kafka, failures } = openGate()
+test('a batch from beyond, and Kafka has forgotten what was jumped over: the partition stops, nothing is skipped', async () => {
+  const { gate, queued, kafka, told, held, failures } = openGate()
   gate.assigned([0])
   assert.equal(await gate.fetched(fetched(0, 0, 10)), true)
   kafka.set(0, { low: 15, high: 1000 })
   assert.equal(await gate.fetched(fetched(0, 15, 20)), false)
   assert.equal(await gate.fetched(fetched(0, 15, 20)), false)
-  assert.deepEqual(
-    failures.map((error) => (error as FatalError).code),
-    ['RETENTION_OVERTOOK'],
-  )
-  assert.deepEqual(queued(), ['0 [0, 10)'])
+  assert.equal(told.at(-1), 'stopped 0 RETENTION_OVERTOOK')
+  assert.deepEqual([[...held], failures, queued()], [[0], [], []])
 })
 
-test('the end of the log falls behind where we are, while we read: fatal once Kafka confirms it', async () => {
-  const { gate, kafka, failures, seeks } = openGate()
+test('the end of the log falls behind where we are, while we read: it stops once Kafka confirms it', async () => {
+  const { gate, kafka, told, failures, seeks } = openGate()
   gate.assigned([0])
   assert.equal(await gate.fetched(fetched(0, 0, 10)), true)
   const early = fetched(0, 2, 5, { highWatermark: 5 })
@@ -252,10 +269,7 @@ test('the end of the log falls behind where we are, while we read: fatal once Ka
   assert.equal(seeks.at(-1), '0 to 10')
   kafka.set(0, { low: 0, high: 5 })
   assert.equal(await gate.fetched(early), false)
-  assert.deepEqual(
-    failures.map((error) => (error as FatalError).code),
-    ['TOPIC_TRUNCATED'],
-  )
+  assert.equal(told.at(-1), 'stopped 0 TOPIC_TRUNCATED')
 })
 
 test('control records and the like: covered, wherever the client says it went on; an old saying changes nothing', async () => {
@@ -383,13 +397,93 @@ test('reset: all partitions of the lane, and only they, go back behind the gate 
 })
 
 test('marks that cannot be read: the process is told, and the batch is not taken', async () => {
-  const { gate, failures } = openGate({ watermarks: { 0: { low: 50, high: 60 } }, rows: { 0: { nextOffset: 10 } } })
+  const broken = new FatalError('POSTGRES_DENIED', 'no', 'grant')
+  const { gate, failures } = openGate({
+    onAsked() {
+      throw broken
+    },
+  })
   gate.assigned([0])
-  await assert.rejects(
-    gate.fetched(fetched(0, 50, 55)),
-    (error: unknown) => error instanceof FatalError && error.code === 'RETENTION_OVERTOOK',
+  await assert.rejects(gate.fetched(fetched(0, 50, 55)), broken)
+  assert.deepEqual(failures, [broken])
+})
+
+test('retention overtook one partition: it stops, the ledger says why, the other goes on; set forward, it begins by itself', async () => {
+  const { gate, lanes, held, told, failures, queued, database } = openGate({
+    watermarks: { 0: { low: 50, high: 60 } },
+    rows: { 0: { nextOffset: 10, publishedOffset: 10 } },
+  })
+  gate.assigned([0, 1])
+  assert.deepEqual([await gate.fetched(fetched(0, 50, 55)), await gate.fetched(fetched(1, 0, 5))], [false, true])
+  assert.deepEqual([told, [...held], failures], [['+2 -0', 'stopped 0 RETENTION_OVERTOOK'], [0], []])
+  assert.deepEqual(
+    gate.stopped.map(({ partition, code }) => [partition, code]),
+    [[0, 'RETENTION_OVERTOOK']],
   )
-  assert.equal(failures.length, 1)
+  assert.match(gate.stopped[0]?.error.remedy ?? '', /millrace offsets set .*--partition 0 --to earliest/)
+  const row = () => database.ledger.get('tests/t/0') as MemoryLedgerRow
+  assert.equal(row().stopped?.code, 'RETENTION_OVERTOOK')
+  // Looked at, given out anew, started over: it stays where it is, and is told once.
+  await gate.survey()
+  gate.assigned([0, 1])
+  gate.reset(lanes[0] as Lane)
+  await open(gate)
+  assert.deepEqual([told.filter((one) => one.startsWith('stopped')).length, [...held]], [1, [0]])
+  assert.equal(await gate.fetched(fetched(0, 50, 55)), false)
+  database.ledger.set('tests/t/0', { ...row(), nextOffset: 52, publishedOffset: 52 })
+  await gate.survey()
+  assert.deepEqual([told.at(-1), [...held], row().stopped], ['resumed 0 from 52', [], null])
+  assert.equal(await gate.fetched(fetched(0, 52, 55)), true)
+  assert.ok(queued().includes('0 [52, 55)'))
+})
+
+test('a truncated log that has grown beyond the ledger since is still a truncated log', async () => {
+  const first = openGate({ rows: { 0: { nextOffset: 100, publishedOffset: 100 } } })
+  first.kafka.set(0, { low: 0, high: 40 })
+  first.gate.assigned([0])
+  await open(first.gate)
+  assert.equal(first.told.at(-1), 'stopped 0 TOPIC_TRUNCATED')
+  first.kafka.set(0, { low: 0, high: 500 })
+  await first.gate.survey()
+  assert.equal(first.gate.stopped.length, 1)
+  const row = first.database.ledger.get('tests/t/0') as MemoryLedgerRow
+  const second = openGate({ rows: { 0: row } })
+  second.gate.assigned([0])
+  await open(second.gate)
+  assert.equal(second.told.at(-1), 'stopped 0 TOPIC_TRUNCATED')
+})
+
+test('a log that falls behind us while nothing comes in: two surveys, since one answer may be old', async () => {
+  const { gate, kafka, told } = openGate()
+  gate.assigned([0])
+  await gate.fetched(fetched(0, 0, 10))
+  kafka.set(0, { low: 0, high: 5 })
+  await gate.survey()
+  await gate.fetched(fetched(0, 10, 20))
+  await gate.survey()
+  assert.deepEqual(gate.stopped, [], 'it has moved between them')
+  await gate.survey()
+  assert.equal(told.at(-1), 'stopped 0 TOPIC_TRUNCATED')
+})
+
+test('a topic made anew: told by its id, even when the new log has outgrown the ledger; a ledger without an id takes it up', async () => {
+  const { gate, kafka, told, database } = openGate({ rows: { 0: { nextOffset: 10, publishedOffset: 10 } } })
+  kafka.set(0, { low: 0, high: 1000, topicId: 'old' })
+  kafka.set(1, { low: 0, high: 1000, topicId: 'old' })
+  gate.assigned([0, 1])
+  await open(gate)
+  assert.equal(database.ledger.get('tests/t/0')?.topicId, 'old')
+  await gate.fetched(fetched(0, 10, 20))
+  for (const partition of [0, 1]) kafka.set(partition, { low: 0, high: 5000, topicId: 'new' })
+  await gate.survey()
+  await gate.survey()
+  assert.ok(told.includes('stopped 0 TOPIC_RECREATED'))
+  const again = openGate({ rows: { 0: { nextOffset: 20, topicId: 'old' }, 1: { topicId: 'old' } } })
+  for (const partition of [0, 1]) again.kafka.set(partition, { low: 0, high: 5000, topicId: 'new' })
+  again.gate.assigned([0, 1])
+  await open(again.gate)
+  assert.deepEqual(again.told, ['+2 -0', 'stopped 0 TOPIC_RECREATED'], 'where nothing was stored, nothing is lost')
+  assert.equal(again.database.ledger.get('tests/t/1')?.topicId, 'new')
 })
 
 test('partitions are spread evenly over the lanes, whichever the group hands out', async () => {

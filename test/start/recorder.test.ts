@@ -24,6 +24,7 @@ function life(pid: number, startedMs: number) {
     residentBytes: 1,
     lanes: 2,
     partitions: [],
+    stopped: [],
   }
   return {
     store(rows: number, ms: number) {

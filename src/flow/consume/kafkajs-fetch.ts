@@ -92,7 +92,8 @@ export function decodeFetch(payload: Buffer): unknown {
       partitions.push({
         partition,
         errorCode: error,
-        highWatermark: String(highWatermark),
+        // Records behind the start of an open transaction cannot be had yet, so they are no lag.
+        highWatermark: String(lastStableOffset >= 0 ? lastStableOffset : highWatermark),
         lastStableOffset: String(lastStableOffset),
         lastStartOffset: String(lastStartOffset),
         abortedTransactions: [],

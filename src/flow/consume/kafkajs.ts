@@ -8,12 +8,15 @@
  *  - a crash leaves the process running: run() rejects, and its caller ends the process
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs'
+import kafkajs, { type Consumer, type EachBatchPayload, type Kafka, type KafkaMessage } from 'kafkajs'
 import { FatalError, TransientError } from '../../core/errors.ts'
 import type { Watermarks } from '../../core/ledger.ts'
 import { type RecordRun, runOf } from '../../core/record.ts'
 import { installFetch, type RunMessage } from './kafkajs-fetch.ts'
+import { openTopicIds } from './kafkajs-topic-id.ts'
 import type { Consume, ConsumeHandlers } from './port.ts'
+
+const { ConfigResourceTypes } = kafkajs
 
 export interface KafkajsOptions {
   readonly kafka: Kafka
@@ -56,6 +59,8 @@ export function openKafkajs(options: KafkajsOptions): Consume {
   const admin = kafka.admin()
   let stopped = false
   let adminConnected: Promise<void> | null = null
+  const topicIds = openTopicIds(kafka)
+  const held = new Set<number>()
 
   async function askAdmin<T>(ask: () => Promise<T>): Promise<T> {
     try {
@@ -72,8 +77,9 @@ export function openKafkajs(options: KafkajsOptions): Consume {
   }
 
   async function watermarks(): Promise<Map<number, Watermarks>> {
-    const offsets = await askAdmin(() => admin.fetchTopicOffsets(topic))
-    return new Map(offsets.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]))
+    const [offsets, topicId] = await askAdmin(() => Promise.all([admin.fetchTopicOffsets(topic), topicIds.ask(topic)]))
+    const marks = ({ low, high }: { low: string; high: string }) => ({ low: Number(low), high: Number(high), topicId })
+    return new Map(offsets.map((one) => [one.partition, marks(one)]))
   }
 
   async function eachBatch(
@@ -148,7 +154,32 @@ export function openKafkajs(options: KafkajsOptions): Consume {
       consumer.seek({ topic, partition, offset: String(nextOffset) })
     },
 
+    hold(partition) {
+      held.add(partition)
+      if (!stopped) consumer.pause([{ topic, partitions: [partition] }])
+    },
+
+    resume(partition) {
+      if (held.delete(partition) && !stopped) consumer.resume([{ topic, partitions: [partition] }])
+    },
+
     watermarks,
+
+    async retentionMs() {
+      const resources = [
+        { type: ConfigResourceTypes.TOPIC, name: topic, configNames: ['retention.ms', 'cleanup.policy'] },
+      ]
+      try {
+        const found = await askAdmin(() => admin.describeConfigs({ includeSynonyms: false, resources }))
+        const entries = found.resources[0]?.configEntries ?? []
+        const value = (name: string) => entries.find(({ configName }) => configName === name)?.configValue
+        const ms = Number(value('retention.ms') ?? -1)
+        return ms >= 0 && value('cleanup.policy')?.includes('delete') === true ? ms : null
+      } catch {
+        // The right to read the configuration is not among those the fleet needs.
+        return null
+      }
+    },
 
     pause() {
       stopped = true
@@ -161,6 +192,7 @@ export function openKafkajs(options: KafkajsOptions): Consume {
       await consumer.stop()
       await consumer.disconnect()
       if (adminConnected !== null) await admin.disconnect()
+      await topicIds.close()
     },
 
     settle: {

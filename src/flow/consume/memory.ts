@@ -106,6 +106,7 @@ export function openMemoryConsume(kafka: MemoryKafka, options: MemoryConsumeOpti
   const seeks = new Map<number, number>()
   const positions = new Map<number, number>()
   let generation = -1
+  const held = new Set<number>()
   let paused = false
   let stopped = false
   let happened = Promise.withResolvers<void>()
@@ -135,6 +136,7 @@ export function openMemoryConsume(kafka: MemoryKafka, options: MemoryConsumeOpti
     seeks.clear()
     if (paused) return []
     return [...positions].flatMap(([partition, position]) => {
+      if (held.has(partition)) return []
       const { low, high } = kafka.watermarks(partition)
       const fetchedOffset = position < low || position > high ? low : position
       const batches = kafka.read(partition, fetchedOffset).slice(0, fetchBatchesMax)
@@ -183,11 +185,16 @@ export function openMemoryConsume(kafka: MemoryKafka, options: MemoryConsumeOpti
       seeks.set(partition, nextOffset)
       wake()
     },
+    hold: (partition) => void held.add(partition),
+    resume(partition) {
+      if (held.delete(partition)) wake()
+    },
     async watermarks() {
       return new Map(
         Array.from({ length: kafka.partitions }, (_, partition) => [partition, kafka.watermarks(partition)]),
       )
     },
+    retentionMs: async () => null,
     pause() {
       paused = true
     },

@@ -33,8 +33,13 @@ export interface Consume {
   run(handlers: ConsumeHandlers): Promise<void>
   /** The next fetch of this partition begins here. */
   seek(partition: number, nextOffset: number): void
+  /** Nothing of this partition is fetched until it is resumed; seeks and rebalances do not end that, a new assignment of it after a loss may. */
+  hold(partition: number): void
+  resume(partition: number): void
   /** What Kafka holds of each partition of the topic. TransientError: nobody answered, ask again. */
   watermarks(): Promise<Map<number, Watermarks>>
+  /** How long Kafka keeps records of the topic; null: for ever, or it does not say. */
+  retentionMs(): Promise<number | null>
   /** Stops pulling, stays a member: what was taken can still be settled. */
   pause(): void
   /** Stops pulling and leaves the group; what was taken stays the caller's. */

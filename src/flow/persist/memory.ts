@@ -63,6 +63,14 @@ export function openMemoryPersist(database: MemoryDatabase, { consumer, topic }:
         ledger.set(where(partition), heard(row, one))
       }
     },
+    async mark(found) {
+      for (const [partition, { stopped, topicId }] of found) {
+        const row = ledger.get(where(partition))
+        if (row === undefined) continue
+        const still = stopped === null ? null : { ...stopped, at: '' }
+        ledger.set(where(partition), { ...row, stopped: still, topicId: topicId ?? row.topicId ?? null })
+      }
+    },
     async prepare(days, signal) {
       signal.throwIfAborted()
       for (const day of days) database.days.add(day)

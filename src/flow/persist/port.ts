@@ -1,6 +1,6 @@
 /** persist/: a decoded batch into the day's partitions and the ledger, in one transaction, or not at all. */
 import type { Decoded } from '../../core/batch.ts'
-import type { LedgerRow } from '../../core/ledger.ts'
+import type { LedgerRow, Stopped } from '../../core/ledger.ts'
 
 /** What publish/ has done meanwhile, for the ledger to remember: one per slice. */
 export interface Published {
@@ -24,11 +24,19 @@ export interface PersistLane {
   close(): Promise<void>
 }
 
+export interface Found {
+  /** When, is the store's to say. */
+  readonly stopped: Omit<Stopped, 'at'> | null
+  readonly topicId: string | null
+}
+
 export interface Persist {
   /** The ledger rows; a partition never seen gets one, starting at the offset `startAt` answers. */
   marks(partitions: readonly number[], startAt: (partition: number) => number): Promise<LedgerRow[]>
   /** Tells the ledger what has been published, when no further batch will (at the end of a drain). */
   note(published: ReadonlyMap<number, Published>): Promise<void>
+  /** Writes beside the marks what was found: why a partition stands still (null: nothing is in the way), and whose offsets these are (null: unknown). */
+  mark(found: ReadonlyMap<number, Found>): Promise<void>
   /** Makes the daily partitions from `fromDay` on that are not there yet. */
   prepare(days: readonly number[], signal: AbortSignal): Promise<void>
   lane(index: number): PersistLane

@@ -8,7 +8,7 @@
 import pg from 'pg'
 import type { Decoded, Slice } from '../../core/batch.ts'
 import { assert, LostError, RefusedError } from '../../core/errors.ts'
-import type { LedgerRow } from '../../core/ledger.ts'
+import type { LedgerRow, Stopped } from '../../core/ledger.ts'
 import { ensurePartitions } from '../../schema/partitions.ts'
 import { classifyPostgres, sqlState } from './classify.ts'
 import { runCopies } from './copy-transaction.ts'
@@ -72,6 +72,22 @@ export function openPostgres(options: PostgresOptions): Persist {
         throw classifyPostgres(error)
       }
     },
+    async mark(found) {
+      try {
+        const client = await control.client()
+        for (const [partition, { stopped, topicId }] of found) {
+          await client.query(
+            `UPDATE ledger SET stopped = $4::jsonb || jsonb_build_object('at', now()), topic_id = coalesce($5, topic_id)
+             WHERE consumer = $1 AND topic = $2 AND partition = $3`,
+            [target.consumer, target.topic, partition, stopped === null ? null : JSON.stringify(stopped), topicId],
+          )
+        }
+      } catch (error) {
+        await control.discard()
+        await freeLedger(error)
+        throw classifyPostgres(error)
+      }
+    },
     async prepare(days, signal) {
       try {
         await ensurePartitions(await control.client(), target.table, days, { signal })
@@ -87,7 +103,7 @@ export function openPostgres(options: PostgresOptions): Persist {
 
 async function readLedger(client: pg.Client, { consumer, topic }: sql.Target, partitions: readonly number[]) {
   const { rows } = await client.query(
-    `SELECT partition, start_offset::text, next_offset::text, published_offset::text, streams
+    `SELECT partition, start_offset::text, next_offset::text, published_offset::text, streams, stopped, topic_id
      FROM ledger WHERE consumer = $1 AND topic = $2 AND partition = ANY ($3::int[])`,
     [consumer, topic, partitions],
   )
@@ -98,6 +114,8 @@ async function readLedger(client: pg.Client, { consumer, topic }: sql.Target, pa
       nextOffset: Number(row.next_offset),
       publishedOffset: row.published_offset === null ? null : Number(row.published_offset),
       streams: new Map(Object.entries(row.streams as Record<string, number>)),
+      stopped: row.stopped as Stopped | null,
+      topicId: row.topic_id,
     }),
   )
 }
