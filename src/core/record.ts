@@ -90,23 +90,24 @@ export class RecordView {
     this.#at = end
   }
 
-  /** A zigzag varint of up to 64 bits, exact up to 2^53. */
+  /** A zigzag varint of up to 64 bits, exact up to 2^53: the sign is set aside before the rest is summed. */
   #varint(): number {
     const { bytes } = this
     let at = this.#at
-    let byte = bytes[at++] as number
-    let value = byte & 0x7f
-    if (byte >= 0x80) {
-      let scale = 128
+    const first = bytes[at++] as number
+    let value = (first & 0x7f) >>> 1
+    if (first >= 0x80) {
+      let scale = 64
+      let byte: number
       do {
         byte = bytes[at++] as number
-        if (byte === undefined || scale > 2 ** 63) throw new RecordFormatError('a number is cut off')
+        if (byte === undefined || scale > 2 ** 62) throw new RecordFormatError('a number is cut off')
         value += (byte & 0x7f) * scale
         scale *= 128
       } while (byte >= 0x80)
-    } else if (byte === undefined) throw new RecordFormatError('a number is cut off')
+    } else if (first === undefined) throw new RecordFormatError('a number is cut off')
     this.#at = at
-    return value % 2 === 0 ? value / 2 : -(value + 1) / 2
+    return (first & 1) === 0 ? value : -value - 1
   }
 
   /** Finds the first header of that name (lower-case ASCII, compared without case); false when there is none or its value is null. */

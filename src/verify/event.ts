@@ -47,12 +47,11 @@ export function readEvent(value: Buffer | null, headers: Headers | undefined, ti
 
 function plainHeaders(headers: Headers | undefined): Map<string, string> {
   const named = new Map<string, string>()
-  for (const name in headers) {
-    const value = headers[name]
-    const first = Array.isArray(value) ? value[0] : value
-    if (first !== undefined && first !== null && !named.has(name.toLowerCase())) {
-      named.set(name.toLowerCase(), first.toString())
-    }
+  for (const [name, given] of Object.entries(headers ?? {})) {
+    const lower = name.toLowerCase()
+    // A header may stand there without a value.
+    const first = (Array.isArray(given) ? given : [given]).find((one) => one !== undefined && one !== null)
+    if (first !== undefined && !named.has(lower)) named.set(lower, first.toString())
   }
   return named
 }
