@@ -39,9 +39,8 @@ export function uriKind(bytes: Buffer, start: number, end: number): number {
         break
       case COLON:
         if (!inFirstSegment) break
-        // Before any slash it can only end a scheme.
-        if (!hasScheme.test(bytes.toString('latin1', start, at))) return NO_URI
-        kind = ABSOLUTE
+        // By the letter, a colon before any slash ends a scheme. my_service:prod is let through all the same: the official package takes it too.
+        if (hasScheme.test(bytes.toString('latin1', start, at))) kind = ABSOLUTE
         inFirstSegment = false
         break
       case DELIMITER:

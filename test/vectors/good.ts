@@ -142,6 +142,7 @@ const ofTheSpecification: readonly GoodVector[] = [
 const sources = [
   '/cloudevents/spec/pull/123',
   '1-555-123-4567',
+  'my_service:prod',
   'urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66',
   'mailto:cncf-wg-serverless@lists.cncf.io',
   'https://user@[2001:db8::1]:8080/a;b=c/?q=%C3%A9#frag',
