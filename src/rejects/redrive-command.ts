@@ -165,7 +165,7 @@ async function send(session: Session, selection: Selection, wanted: Wanted, send
   const openLog = () => openRedriveLog({ kafka: kafkaConfig(settings), topic, name })
   const log = await openLog()
   try {
-    const settled = await settle(session, consumer, log, inDoubt)
+    const settled = await settle(session, consumer, log, { inDoubt })
     if (!flags.json) io.write(renderSettled(settled))
     const plan = await planRedrive(session, selection, wanted.maxId)
     const selected = await share(session, wanted, plan)

@@ -74,6 +74,8 @@ export interface RedriveOptions {
   readonly ratePerSecond: number
   readonly now: () => number
   readonly signal: AbortSignal
+  readonly pauseMs?: number
+  readonly askAgainMs?: number
   readonly onStep?: (step: Step) => void
   readonly onProgress?: (redriven: number) => void
 }
@@ -90,7 +92,8 @@ const batchRecordsMax = 500
 /** Of keys, values and headers: a topic takes 1 MiB a batch by default. A single larger record goes alone. */
 const batchBytesMax = 512 * 1024
 const failuresMax = 5
-const pauseMs = 500
+const pauseMsDefault = 500
+const askAgainMsDefault = 1000
 
 /** One redrive of a consumer at a time, as long as this session lives. */
 export async function lockRedrive(session: Session, consumer: string): Promise<void> {
@@ -143,18 +146,24 @@ export async function doubtful(session: Session, consumer: string): Promise<{ fr
   return rows[0].from === null ? null : rows[0]
 }
 
+export interface SettleOptions {
+  /** A person's decision, where Kafka has forgotten. */
+  readonly inDoubt?: 'sent' | 'open' | undefined
+  /** Kafka 3 applies the end of a transaction to its groups a moment after it has said that it is over: "not sent" is asked twice. */
+  readonly askAgainMs?: number
+}
+
 export async function settle(
   session: Session,
   consumer: string,
   log: RedriveLog,
-  inDoubt?: 'sent' | 'open',
+  { inDoubt, askAgainMs = askAgainMsDefault }: SettleOptions = {},
 ): Promise<Settled> {
   const left = await doubtful(session, consumer)
   if (left === null) return { sent: 0, reopened: 0 }
   let committed = await log.committed()
-  if (committed === left.from) {
-    // Kafka 3 applies the end of a transaction to its groups a moment after it has said that it is over.
-    await sleep(1000)
+  if (committed === left.from && askAgainMs > 0) {
+    await sleep(askAgainMs)
     committed = await log.committed()
   }
   let sent = committed === left.next
@@ -210,7 +219,7 @@ async function nextPlace(session: Session, consumer: string): Promise<number> {
 export async function redrive(options: RedriveOptions): Promise<Redriven> {
   const { session, openLog, selection, limit, ratePerSecond, now, signal } = options
   const { consumer } = selection.filter
-  const onStep = options.onStep ?? (() => {})
+  const { onStep = () => {}, pauseMs = pauseMsDefault, askAgainMs = askAgainMsDefault } = options
   const startedMs = now()
   const tooLarge: string[] = []
   const usual = Math.min(batchRecordsMax, Math.ceil(ratePerSecond / 5))
@@ -233,11 +242,14 @@ export async function redrive(options: RedriveOptions): Promise<Redriven> {
       } catch (error) {
         await session.query('select 1')
         await log.close()
-        if (++failures > failuresMax && !(error instanceof TooLargeError)) throw error
-        await sleep(error instanceof TooLargeError ? 0 : pauseMs)
+        const isTooLarge = error instanceof TooLargeError
+        if (!isTooLarge && ++failures > failuresMax) throw error
+        if (!isTooLarge) await sleep(pauseMs)
         log = await openLog()
-        sent = (await settle(session, consumer, log)).sent > 0
-        if (!sent && error instanceof TooLargeError) {
+        // What was too large was refused before its transaction could commit.
+        const settled = await settle(session, consumer, log, { askAgainMs: isTooLarge ? 0 : askAgainMs })
+        sent = settled.sent > 0
+        if (!sent && isTooLarge) {
           if (batch.length === 1) {
             afterId = (batch[0] as RedriveRecord).id
             tooLarge.push(afterId)
