@@ -136,7 +136,16 @@ async function drain(streams: boolean, begins?: ReadonlyMap<number, number>): Pr
   const replica = await startReplica(env(streams), join(logs, 'replica.log'), profiling)
   const from = performance.now()
   const room = streams ? 'publish' : 'persist'
-  while ((await replica.status()).rooms[room].records < events) await sleep(50, undefined, { signal })
+  let passed = 0
+  let movedAt = performance.now()
+  while (passed < events) {
+    await sleep(50, undefined, { signal })
+    const { records } = (await replica.status()).rooms[room]
+    if (records > passed) movedAt = performance.now()
+    else if (performance.now() - movedAt > 60_000)
+      throw new Error(`nothing has moved for a minute: ${passed} of ${events}`)
+    passed = records
+  }
   const seconds = (performance.now() - from) / 1000
   const { residentMiB, cpuSeconds } = replica.usage()
   await replica.stop()

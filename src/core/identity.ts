@@ -1,7 +1,7 @@
 /**
  * The key of an event, made from the event alone: a UUIDv7 whose time is the event's own millisecond and whose other 74 bits come from
  * SHA-256 over `source`, a line feed, and `id`. The same event has the same key in every process and every replay; `millrace_event_id()` in the
- * schema computes the same in SQL. Two events that share a key without being the same are told apart when a key collides (persist/).
+ * schema computes the same in SQL. Two events that are not the same share one with a chance of 2^-74 per pair of the same millisecond: taken as none.
  */
 import { hash } from 'node:crypto'
 
