@@ -7,7 +7,7 @@ import type { RedisClient } from './connect-redis.ts'
 
 /** What publish/ sends for a stream, and what its function does there. No stream takes an entry 0-0, and none has one below it. */
 const ofStream = (key: string): readonly (readonly [string, ...string[]])[] => [
-  ['FCALL', 'millrace1_add', '1', key, '0', '0', '0'],
+  ['FCALL', 'millrace2_add', '1', key, '0', '0', '0'],
   ['XINFO', 'STREAM', key],
   ['XADD', key, 'NOMKSTREAM', '0-0', 'event', ''],
   ['XTRIM', key, 'MINID', '0-0'],

@@ -43,6 +43,10 @@ publishContract('memory', async () => {
         stream.lastId = behind
       }
     },
+    async remove(family, partition, ids) {
+      const entries = streams.streams.get(streamKey(family, partition))?.entries
+      entries?.splice(0, entries.length, ...entries.filter(({ id }) => !ids.includes(id)))
+    },
     async failNext(when) {
       failing = when
     },
@@ -69,12 +73,12 @@ before(async () => {
   redis = connect(Number(new URL(stack.redis).port))
   proxy = await startProxy(stack.redis, (line) => ({
     fromClient(bytes) {
-      if (cutting === 'before' && bytes.includes('millrace1_add')) {
+      if (cutting === 'before' && bytes.includes('millrace2_add')) {
         cutting = null
         return line.cut()
       }
       line.server.write(bytes)
-      if (cutting === 'after' && bytes.includes('millrace1_add')) line.server.once('data', () => line.cut())
+      if (cutting === 'after' && bytes.includes('millrace2_add')) line.server.once('data', () => line.cut())
     },
     fromServer(bytes) {
       if (cutting === 'after') {
@@ -132,6 +136,9 @@ publishContract('Redis', async () => {
       const kept = behind === 0 ? [] : await redis.xrange(key, '-', String(behind))
       await redis.del(key)
       for (const [id, fields] of kept) await redis.xadd(key, id, ...fields)
+    },
+    async remove(family, partition, ids) {
+      await redis.xdel(streamKey(family, partition), ...ids.map((id) => `${id}-0`))
     },
     async failNext(when) {
       cutting = when

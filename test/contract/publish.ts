@@ -12,6 +12,8 @@ export interface PublishWorld {
   entries(family: string, partition: number): Promise<{ readonly id: string; readonly event: string }[]>
   /** The stream loses everything behind an id; all of it with 0. */
   lose(family: string, partition: number, behind: number): Promise<void>
+  /** A reader deletes what it has read; the last id stays. */
+  remove(family: string, partition: number, ids: readonly number[]): Promise<void>
   /** The next call fails without having reached the server, or after it has. */
   failNext(when: 'before' | 'after'): Promise<void>
 }
@@ -148,6 +150,18 @@ export function publishContract(name: string, empty: () => Promise<PublishWorld>
       await send([{ partition: 0, records: events(0, 'a', 'b', 'c') }])
       await send([{ partition: 0, records: events(3, 'd') }])
       assert.match(await ids('events:cloud', 0), /4-0$/)
+    })
+
+    test('what another process added and a reader deleted is not added again, though the newest entry is the one we know of', async () => {
+      const { send, open, ids, known, remove } = await world()
+      await send([{ partition: 0, records: events(0, 'a') }])
+      const other = open()
+      const mine = new Map(known.get(0))
+      await send([{ partition: 0, records: events(1, 'b', 'c') }], [], other)
+      await remove('events:cloud', 0, [2, 3])
+      known.set(0, mine)
+      assert.equal(await send([{ partition: 0, records: events(1, 'b', 'c', 'd') }]), 1)
+      assert.equal(await ids('events:cloud', 0), '1-0 4-0')
     })
 
     test('a stream is trimmed to about its length, from the front', async () => {

@@ -1,6 +1,7 @@
 /**
- * publish/ on Redis Streams, single server or cluster. One function call per partition and at most 500 entries or 1 MiB, all calls of a batch in
- * flight together; each call carries what its streams must already hold, so that a call that overtakes a failed one is refused instead of leaving a hole.
+ * publish/ on Redis Streams, single server or cluster. One function call per 500 entries or 1 MiB, on a cluster per partition besides (its streams are
+ * in one slot), all calls of a batch in flight together. Each call carries what its streams must already hold, so that a call that overtakes a
+ * failed one is refused instead of leaving a hole.
  */
 import { readFileSync } from 'node:fs'
 import { Cluster, type Redis } from 'ioredis'
@@ -12,7 +13,7 @@ import { streamKey } from './keys.ts'
 import type { Publish, Streams } from './port.ts'
 
 const library = readFileSync(new URL('./add.lua', import.meta.url), 'utf8')
-const add = 'millrace1_add'
+const add = 'millrace2_add'
 const callEntriesMax = 500
 const callBytesMax = 1024 * 1024
 
@@ -21,11 +22,19 @@ export interface RedisPublishOptions {
   readonly streamLengthMax: number
 }
 
-/** One function call: the streams of one partition, in the order in which its entries came. */
-interface Call {
-  readonly partition: number
+/** What goes to one stream in one call. */
+interface Part {
+  readonly family: string
+  /** The streams of its partition, to be told when the call went through. */
   readonly streams: Streams
-  readonly parts: Map<string, { expected: number; last: number; args: (string | Buffer)[] }>
+  readonly expected: number
+  last: number
+  readonly args: (string | Buffer)[]
+}
+
+/** One function call: streams by key, each with its entries in order. */
+interface Call {
+  readonly parts: Map<string, Part>
   entries: number
   bytes: number
 }
@@ -39,8 +48,8 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
   async function send(call: Call): Promise<number> {
     const keys: string[] = []
     const args: (string | Buffer | number)[] = [streamLengthMax]
-    for (const [family, { expected, args: entries }] of call.parts) {
-      keys.push(streamKey(family, call.partition))
+    for (const [key, { expected, args: entries }] of call.parts) {
+      keys.push(key)
       args.push(expected, entries.length / 2)
       for (const one of entries) args.push(one)
     }
@@ -87,16 +96,16 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
 
     async publish(batch, foreign, streams, signal) {
       signal.throwIfAborted()
-      const calls = callsOf(batch, foreign, streams)
+      const calls = callsOf(batch, foreign, streams, redis instanceof Cluster)
       const sent = inOneWrite(() => Promise.allSettled(calls.map(send)))
       const results = await abortable(sent, signal)
       let added = 0
-      // In order: behind the first failure, later calls of the same partition were refused by the function itself.
+      // In order: behind the first failure, later calls to the same stream were refused by the function itself.
       for (const result of results) {
         if (result.status === 'rejected') throw classifyRedis(result.reason)
         added += Number(result.value)
       }
-      for (const { streams, parts } of calls) for (const [family, { last }] of parts) streams.set(family, last)
+      for (const { parts } of calls) for (const { streams, family, last } of parts.values()) streams.set(family, last)
       return added
     },
 
@@ -124,7 +133,7 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
   }
 }
 
-function callsOf(batch: Decoded, foreign: Foreign, streamsOf: readonly Streams[]): Call[] {
+function callsOf(batch: Decoded, foreign: Foreign, streamsOf: readonly Streams[], byPartition: boolean): Call[] {
   const { rows, slices, families, entryBytes } = batch
   const calls: Call[] = []
   let call: Call | null = null
@@ -136,28 +145,23 @@ function callsOf(batch: Decoded, foreign: Foreign, streamsOf: readonly Streams[]
     const slice = rows.slice[row] as number
     if (slice !== at) {
       at = slice
-      call = null
+      if (byPartition) call = null
       reached = new Map(streamsOf[slice])
     }
     const start = rows.entryStart[row] as number
     const end = rows.entryEnd[row] as number
     const entry = view(entryBytes, start, end)
     if (call === null || call.entries === callEntriesMax || call.bytes + entry.length > callBytesMax) {
-      call = {
-        partition: slices[slice]?.partition ?? -1,
-        streams: streamsOf[slice] as Streams,
-        parts: new Map(),
-        entries: 0,
-        bytes: 0,
-      }
+      call = { parts: new Map(), entries: 0, bytes: 0 }
       calls.push(call)
     }
     const family = families[rows.family[row] as number] as string
     const id = (rows.offset[row] as number) + 1
-    let part = call.parts.get(family)
+    const key = streamKey(family, slices[slice]?.partition ?? -1)
+    let part = call.parts.get(key)
     if (part === undefined) {
-      part = { expected: reached.get(family) ?? 0, last: 0, args: [] }
-      call.parts.set(family, part)
+      part = { family, streams: streamsOf[slice] as Streams, expected: reached.get(family) ?? 0, last: 0, args: [] }
+      call.parts.set(key, part)
     }
     part.args.push(String(id), entry)
     // What comes by again lies below what the stream already holds.
