@@ -127,7 +127,7 @@ async function checkServer(
       `max_wal_size is ${(Number(found.wal) / gib).toFixed(1)} GiB: frequent checkpoints at full load`,
       'Set it to 8GB where the disk allows.',
     )
-  return { version, ours: settings.lanes + 1 }
+  return { version, ours: settings.lanes + 3 }
 }
 
 async function checkRoom(chart: Chart, client: Client, settings: Settings, ours: number): Promise<void> {
