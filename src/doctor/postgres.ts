@@ -127,6 +127,7 @@ async function checkServer(
       `max_wal_size is ${(Number(found.wal) / gib).toFixed(1)} GiB: frequent checkpoints at full load`,
       'Set it to 8GB where the disk allows.',
     )
+  // The lanes, the marks, and for moments the keeper's two.
   return { version, ours: settings.lanes + 3 }
 }
 

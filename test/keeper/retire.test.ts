@@ -134,8 +134,18 @@ test('a clock that has jumped ahead costs no day', async () => {
   const session = await keeperClient(database)
   await makeDays(session, [today - 1, today])
   const policy = { aheadDays: 1, sealAfterHours: 6, retentionDays: 40, retention: 'drop' } as const
-  const { keeper, actions } = keep(database, { policy, nowMs: () => Date.now() + 400 * 86_400_000 })
+  let rounds = 0
+  const { keeper, actions } = keep(database, {
+    policy,
+    nowMs: () => Date.now() + 400 * 86_400_000,
+    connect: () => {
+      rounds++
+      return database.connect()
+    },
+  })
   await until('days of the wrong clock are made', () => actions('made') >= 3)
+  const seen = rounds
+  await until('two rounds more', () => rounds >= seen + 2)
   await keeper.stop()
   await put(session, today - 1, 1, 'late')
   assert.equal((await states(session))[dayText(today)], 'attached')
