@@ -12,7 +12,7 @@ export interface JsonSchemas {
 
 /** By event type. Schemas are of draft 2020-12; `format` says something to people and checks nothing, as that draft has it. */
 export function jsonSchemas(schemas: Readonly<Record<string, object>>): JsonSchemas {
-  const ajv = new Ajv2020({ validateFormats: false, strict: true, allowUnionTypes: true, logger: false })
+  const ajv = new Ajv2020({ validateFormats: false, strictTypes: false, strictTuples: false, logger: false })
   const validators = new Map(Object.entries(schemas).map(([type, schema]) => [type, compile(type, schema)]))
 
   function compile(type: string, schema: object) {

@@ -5,6 +5,11 @@ import { test } from 'node:test'
 import kafkajs, { type Message } from 'kafkajs'
 import { codecs } from '../../src/core/codecs.ts'
 import { registerCodecs } from '../../src/flow/consume/codecs.ts'
+import { structuredHeaders } from '../../src/simulate/events.ts'
+import { acceptBatches, messageOfBatch } from '../../src/simulate/kafkajs-batches.ts'
+import { poisons } from '../../src/simulate/poison.ts'
+import { type BatchRecord, createBatchBuilder } from '../../src/simulate/record-batch.ts'
+import { goodVectors } from '../vectors/good.ts'
 import { useStack, type World } from './harness.ts'
 import { until } from './until.ts'
 
@@ -28,6 +33,57 @@ test('all codecs, structured and binary, with duplicates and bad records', async
   }
   await world.untilDrained()
   await world.proof()
+})
+
+test('every vector through the fleet: a bad one is a reject under its code, a good one a row, its neighbours are unharmed', async (t) => {
+  const world = await servers.world(t)
+  await world.replica()
+  const good = goodVectors.filter(({ value, headers = {}, decoder, row }) => {
+    // Those with a time of their own were good on their day.
+    const isOfToday = row.time === undefined && !('ce_time' in headers) && !String(value).includes('"time"')
+    return isOfToday && decoder === undefined
+  })
+  const nowMs = Date.now()
+  const event = { id: 'spoiled', source: '/vectors', type: 'com.bss.order.placed', subject: 's', tenantid: 'acme' }
+  const time = new Date(nowMs).toISOString()
+  const attributes = { specversion: '1.0', ...event, time, datacontenttype: 'application/json', data: { a: 1 } }
+  const bad = poisons.map(({ label, code, spoil }) => ({
+    label,
+    code,
+    headers: structuredHeaders,
+    ...spoil(JSON.stringify(attributes)),
+  }))
+  // Most of the good ones are called the same.
+  const called = good.map(({ value, headers = {} }, n) => ({
+    value: typeof value === 'string' ? value.replace('"id":"a"', `"id":"a-${n}"`) : value,
+    headers: Object.fromEntries(
+      Object.entries(headers).map(([name, given]) => [name, /^ce_id$/i.test(name) && given === 'a' ? `a-${n}` : given]),
+    ),
+  }))
+  const records = [...called, ...bad].flatMap(({ value, headers = {} }, n) => {
+    const between = JSON.stringify({ ...attributes, id: `between-${n}` })
+    return [
+      { value: value === null ? null : Buffer.from(value as string), headers },
+      { value: between, headers: structuredHeaders },
+    ]
+  })
+  acceptBatches()
+  const batches = Array.from({ length: 12 }, createBatchBuilder)
+  for (const [n, { value, headers }] of records.entries()) {
+    const timestampMs = nowMs - 60_000 + n
+    batches[n % 12]?.add({ key: 'k', value, headers: headers as BatchRecord['headers'], timestampMs })
+  }
+  const producer = world.kafka.producer()
+  await producer.connect()
+  const messages = batches.map((batch, partition) => messageOfBatch(partition, batch.finish('zstd')))
+  await producer.send({ topic: 'cloud-events', messages })
+  await producer.disconnect()
+  await world.untilDrained()
+  await world.proof({ events: good.length + records.length / 2, poison: bad.length })
+  const { rows } = await world.sql.query('SELECT code, count(*)::int FROM rejects GROUP BY code')
+  const codes: Record<string, number> = {}
+  for (const { code } of bad) codes[code] = (codes[code] ?? 0) + 1
+  assert.deepEqual(Object.fromEntries(rows.map(({ code, count }) => [code, count])), codes)
 })
 
 interface Sent {

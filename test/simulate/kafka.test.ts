@@ -85,6 +85,12 @@ test('what was acknowledged is in the topic, record for record, as the seed has 
   assert.equal(stats.events + stats.duplicates + stats.poison, 20_000)
   assert.equal(stats.failed, 0)
   assert.ok(stats.duplicates > 100 && stats.poison > 100)
+  const kinds = Object.values(stats.poisons)
+  assert.ok(kinds.length > 20, `${kinds.length} kinds of poison`)
+  assert.equal(
+    kinds.reduce((sum, one) => sum + one, 0),
+    stats.poison,
+  )
   assert.equal(await watermarks('counted'), 20_000)
 
   const found = await readAll('counted', 20_000)

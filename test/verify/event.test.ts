@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { parseTime } from '../../src/core/time.ts'
-import { millisecondOf, readEvent, sameJson } from '../../src/verify/event.ts'
+import { millisecondOf, type PlainEvent, readEvent, sameData, sameJson } from '../../src/verify/event.ts'
 
 const json = (value: object) => Buffer.from(JSON.stringify(value))
 const event = {
@@ -91,4 +91,28 @@ test('equality of JSON is that of jsonb: members in any order, no minus zero', (
   assert.ok(!sameJson({ a: 1 }, { a: 1, b: undefined }))
   assert.ok(!sameJson([1], { 0: 1 }))
   fc.assert(fc.property(fc.jsonValue(), (value) => sameJson(value, structuredClone(value))))
+})
+
+test('headers may be called anything, stand there twice, and have no value', () => {
+  const headers = JSON.parse(
+    '{"__proto__":"x","constructor":"y","ce_specversion":[null,"1.0"],"ce_id":"1","ce_source":"/s","ce_type":"t"}',
+  )
+  assert.equal(readEvent(null, headers, 5)?.id, '1')
+})
+
+test('data that is no JSON is bytes, and the same in an entry', () => {
+  const headers = { ce_specversion: '1.0', ce_id: '1', ce_source: '/s', ce_type: 't' }
+  const read = (value: string, type?: string) =>
+    readEvent(Buffer.from(value), type === undefined ? headers : { ...headers, 'content-type': type }, 5)
+  const text = read('hello', 'text/plain')
+  assert.deepEqual([text?.data, text?.bytes?.toString()], [undefined, 'hello'])
+  assert.equal(read('hello', 'application/json'), null)
+  assert.equal(read('hello')?.bytes?.toString(), 'hello')
+  const envelope = (more: object) => readEvent(json({ ...event, ...more }), undefined, 5) as PlainEvent
+  const plain = text as PlainEvent
+  assert.ok(sameData(envelope({ data: 'hello' }), plain))
+  assert.ok(sameData(envelope({ data: undefined, data_base64: 'aGVsbG8=' }), plain))
+  assert.ok(!sameData(envelope({ data: 'hello!' }), plain))
+  assert.ok(!sameData(envelope({ data: undefined }), plain))
+  assert.ok(sameData(envelope({ data: { a: 1 } }), read('{"a":1}') as PlainEvent))
 })
