@@ -5,18 +5,18 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import kafkajs, { type Message } from 'kafkajs'
 import { topic, useStack, type World } from '../e2e/harness.ts'
 import { until } from '../e2e/until.ts'
-import { redriveUntil, rejects } from './run.ts'
+import { redriveUntil, rejects, start } from './run.ts'
 
 const servers = useStack()
-const each = 20
+const few = 20
 const dayMs = 86_400_000
 
 /** To each partition as many old events, which a wider window will take, and as many that never can become events. */
-async function produceBad(world: World, partitions: readonly number[]): Promise<void> {
+async function produceBad(world: World, partitions: readonly number[], each: number): Promise<void> {
   const producer = world.kafka.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner })
   await producer.connect()
   const messages = partitions.flatMap((partition) =>
@@ -48,10 +48,14 @@ async function produceBad(world: World, partitions: readonly number[]): Promise<
 }
 
 /** As many rejects as were produced, by a process with a narrow window; then one with a wide window takes over. */
-async function rejectedWorld(t: Parameters<typeof servers.world>[0], partitions: readonly number[]): Promise<World> {
+async function rejectedWorld(t: TestContext, partitions: readonly number[], each = few): Promise<World> {
   const world = await servers.world(t, { env: { MILLRACE_LOG_LEVEL: 'debug' } })
-  const narrow = await world.replica({ MILLRACE_EVENT_PAST_DAYS_MAX: '1' })
-  await produceBad(world, partitions)
+  const narrow = await world.replica({
+    MILLRACE_EVENT_PAST_DAYS_MAX: '1',
+    MILLRACE_REJECT_PERCENT_MAX: '0',
+    MILLRACE_REJECT_RUN_MAX: '0',
+  })
+  await produceBad(world, partitions, each)
   await world.untilDrained()
   await narrow.stop()
   await world.replica()
@@ -67,7 +71,7 @@ const counts = async (world: World, partition: number): Promise<Record<string, n
 }
 
 /** Of these partitions: every old event is a row once, everything else a reject twice, as it was produced and as it was redriven. */
-async function provedOnce(world: World, partitions: readonly number[]): Promise<void> {
+async function provedOnce(world: World, partitions: readonly number[], each = few): Promise<void> {
   await world.untilDrained()
   for (const partition of partitions) {
     assert.deepEqual(await counts(world, partition), { redriven: 2 * each })
@@ -96,7 +100,7 @@ test('killed at each step of its second batch, and gone on with: each is sent ex
     const before = step === 'done' ? 2 * batch : batch
     assert.deepEqual(
       await counts(world, partition),
-      { open: 2 * each - before - inDoubt, ...(inDoubt > 0 && { redriving: inDoubt }), redriven: before },
+      { open: 2 * few - before - inDoubt, ...(inDoubt > 0 && { redriving: inDoubt }), redriven: before },
       step,
     )
     const { code, out, err } = await rejects(world.env, 'redrive', '--resume', '--yes', '--json')
@@ -104,7 +108,7 @@ test('killed at each step of its second batch, and gone on with: each is sent ex
     const told = JSON.parse(out)
     const sent = step === 'committed' ? batch : 0
     assert.deepEqual(told.settled, { sent, reopened: inDoubt - sent }, step)
-    assert.equal(told.redriven, 2 * each - before - sent, step)
+    assert.equal(told.redriven, 2 * few - before - sent, step)
   }
   await provedOnce(world, partitions)
   const { rows } = await world.sql.query(
@@ -112,7 +116,7 @@ test('killed at each step of its second batch, and gone on with: each is sent ex
   )
   assert.equal(rows.filter(({ resumes }) => !resumes).length, steps.length)
   assert.equal(rows.length, 2 * steps.length)
-  await world.proof({ poison: 0, events: each * partitions.length })
+  await world.proof({ poison: 0, events: few * partitions.length })
 })
 
 test('frozen with an open transaction: nobody else may, and once its session is gone it cannot any more', async (t) => {
@@ -144,19 +148,36 @@ test('frozen with an open transaction: nobody else may, and once its session is 
 
 test('the record that comes is the one that was, to the byte, with two headers more', async (t) => {
   const world = await rejectedWorld(t, [8])
+  // What the test's own producer cannot send: headers without a value and in any order, an empty key, a time of its own.
+  await world.sql.query(
+    `insert into rejects (consumer, topic, partition, kafka_offset, kafka_time, key, value, headers, code, reason, decoder) values
+     ('cloud-events', $1, 8, 1000000, '2026-11-20T01:02:03.004Z', '', '\xc0', $2, 'bad_utf8', '', '')`,
+    [
+      topic,
+      JSON.stringify([
+        ['10', 'YQ=='],
+        ['z', null],
+        ['9', ''],
+        ['z', 'Yg=='],
+        ['constructor', 'Yw=='],
+        ['', null],
+        ['z', null],
+      ]),
+    ],
+  )
   const first = await rejects(world.env, 'redrive', '--partition', '8', '--yes')
   assert.equal(first.code, 0, first.err)
   await world.untilDrained()
   const again = await rejects(world.env, 'redrive', '--partition', '8', '--yes', '--json')
   assert.equal(again.code, 0, again.err)
-  assert.equal(JSON.parse(again.out).redriven, each)
+  assert.equal(JSON.parse(again.out).redriven, few + 1)
   await world.untilDrained()
   const { rows } = await world.sql.query(
     `select a.id::text, a.key, a.value, a.headers, a.kafka_time, b.key as key2, b.value as value2, b.headers as headers2, b.kafka_time as time2,
        b.attempts, c.attempts as attempts3, c.headers as headers3, b.id::text as id2
      from rejects a join rejects b on b.redrive_of = a.id join rejects c on c.redrive_of = b.id where a.partition = 8 and a.attempts = 0`,
   )
-  assert.equal(rows.length, each)
+  assert.equal(rows.length, few + 1)
   const base64 = (text: string) => Buffer.from(text).toString('base64')
   for (const row of rows) {
     assert.deepEqual([row.key2, row.value2, row.time2], [row.key, row.value, row.kafka_time])
@@ -174,6 +195,38 @@ test('the record that comes is the one that was, to the byte, with two headers m
   }
   // Which of its records a redrive may send is told before it is asked to, and the loop ends.
   const third = await rejects(world.env, 'redrive', '--partition', '8', '--attempts-max', '2', '--yes', '--json')
-  assert.deepEqual(JSON.parse(third.out).leftOut, { attempts: each, unreadable: 0, partitionGone: 0 })
+  assert.deepEqual(JSON.parse(third.out).leftOut, { attempts: few + 1, unreadable: 0, partitionGone: 0 })
   assert.equal(JSON.parse(third.out).redriven, 0)
+})
+
+test('killed again and again at any moment, by the command line as it is: once all the same', async (t) => {
+  const each = 1500
+  const world = await rejectedWorld(t, [9, 10], each)
+  const patience = AbortSignal.timeout(60_000)
+  let kills = 0
+  for (let begun = false; ; ) {
+    patience.throwIfAborted()
+    const which = begun ? ['--resume'] : ['--since', '1h']
+    const running = start(world.env, 'src/main.ts', [
+      'rejects',
+      'redrive',
+      ...which,
+      '--rate',
+      '2000',
+      '--yes',
+      '--json',
+    ])
+    const timer = setTimeout(() => running.child.kill('SIGKILL'), 700 + world.random.below(900))
+    const { code, err } = await running.ended
+    clearTimeout(timer)
+    // Killed before its row in the audit was there, it is no redrive that could be gone on with.
+    begun ||= (await world.sql.query("select from audit where action = 'rejects redrive'")).rows.length > 0
+    if (code === null) kills++
+    else {
+      assert.equal(code, 0, err)
+      break
+    }
+  }
+  t.diagnostic(`${kills} kills`)
+  await provedOnce(world, [9, 10], each)
 })
