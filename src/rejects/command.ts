@@ -8,6 +8,7 @@ import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { openKafka } from '../process/connect-kafka.ts'
 import { connectPostgres, postgresFailure } from '../process/connect-postgres.ts'
+import { loadConsumer } from '../process/load-consumer.ts'
 import { requireSchema, schemaState } from '../schema/migrate.ts'
 import { type Session, sqlState } from '../schema/sql.ts'
 import { discard } from './discard.ts'
@@ -67,7 +68,13 @@ export async function rejectsCommand(
       case 'discard':
         return await discardCommand(session, flags, context, io)
       case 'redrive':
-        return await redriveCommand(session, openKafka(settings), flags, context, io)
+        return await redriveCommand(
+          session,
+          openKafka(settings),
+          flags,
+          { ...context, topic: await topicOf(flags) },
+          io,
+        )
     }
   } catch (error) {
     if (error instanceof FatalError || sqlState(error) === undefined) throw error
@@ -76,6 +83,8 @@ export async function rejectsCommand(
     await session.end().catch(() => {})
   }
 }
+
+const topicOf = async ({ consumer }: RejectsFlags) => (await loadConsumer(consumer)).definition.topic
 
 async function list(session: Session, flags: RejectsFlags, { now }: RejectsContext, io: RejectsIo): Promise<number> {
   const filter = readFilter(flags, now())

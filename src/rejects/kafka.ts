@@ -24,7 +24,9 @@ export async function partitionsOf(kafka: Kafka, topics: readonly string[]): Pro
   await admin.connect()
   try {
     const existing = new Set(await admin.listTopics())
-    const { topics: found } = await admin.fetchTopicMetadata({ topics: topics.filter((topic) => existing.has(topic)) })
+    const { topics: found } = await admin.fetchTopicMetadata({
+      topics: [...new Set(topics)].filter((topic) => existing.has(topic)),
+    })
     return new Map(found.map(({ name, partitions }) => [name, partitions.length]))
   } finally {
     await admin.disconnect()

@@ -33,6 +33,12 @@ export type RedriveFlags = FilterFlags & {
   readonly json?: boolean
 }
 
+export interface RedriveContext extends RejectsContext {
+  /** The consumer's: what was sent is noted under it, and it must be the same the next time. */
+  readonly topic: string
+  readonly onStep?: (step: Step) => void
+}
+
 interface Wanted {
   readonly filter: RejectFilter
   readonly attemptsMax: number
@@ -48,10 +54,10 @@ export async function redriveCommand(
   session: Session,
   tool: Kafka,
   flags: RedriveFlags,
-  context: RejectsContext & { readonly onStep?: (step: Step) => void },
+  context: RedriveContext,
   io: RejectsIo,
 ): Promise<number> {
-  const { settings } = context
+  const { settings, topic } = context
   const ratePerSecond = whole('rate', flags.rate ?? '1000', 1)
   const { inDoubt } = flags
   if (inDoubt !== undefined && inDoubt !== 'sent' && inDoubt !== 'open') {
@@ -61,24 +67,18 @@ export async function redriveCommand(
   const { filter, attemptsMax } = wanted
   const { consumer } = filter
   try {
-    const topics = await session.query('select distinct topic from rejects where consumer = $1 and state = any ($2)', [
-      consumer,
-      [...filter.states, 'redriving'],
-    ])
-    const partitions = await partitionsOf(
-      tool,
-      topics.rows.map(({ topic }) => topic),
+    const { rows } = await session.query(
+      'select distinct topic from rejects where consumer = $1 and state = any ($2)',
+      [consumer, filter.states],
     )
+    const partitions = await partitionsOf(tool, [topic, ...rows.map((row) => row.topic)])
     const selection: Selection = { filter, attemptsMax, partitions }
     if (!flags.yes) return await tell(session, selection, wanted, flags, ratePerSecond, io)
-
-    await lockRedrive(session, consumer)
-    const topic = topics.rows.find((row) => partitions.has(row.topic))?.topic as string | undefined
-    if (topic === undefined) {
-      if (flags.json) io.write(`${JSON.stringify({ run: null, selected: 0, redriven: 0, stopped: false })}\n`)
-      else io.write('There is nothing to redrive.\n')
-      return 0
+    if (!partitions.has(topic)) {
+      const what = `The topic '${topic}' of the consumer does not exist.`
+      throw new FatalError('TOPIC_MISSING', what, 'Check MILLRACE_KAFKA, or create the topic.')
     }
+    await lockRedrive(session, consumer)
     return await send(session, selection, wanted, { flags, ratePerSecond, topic, inDoubt, context, io })
   } catch (error) {
     if (error instanceof Error && error.name.startsWith('KafkaJS')) throw redriveFailure(error, settings)
@@ -152,7 +152,7 @@ interface Sending {
   readonly ratePerSecond: number
   readonly topic: string
   readonly inDoubt: 'sent' | 'open' | undefined
-  readonly context: RejectsContext & { readonly onStep?: (step: Step) => void }
+  readonly context: RedriveContext
   readonly io: RejectsIo
 }
 

@@ -11,6 +11,7 @@ let seen = 0
 const flags = { consumer: 'cloud-events', state: 'open', rate: '50', partition: partition as string, yes: true }
 const context = {
   settings,
+  topic: 'cloud-events',
   actor: 'test@test',
   now: Date.now,
   signal: new AbortController().signal,

@@ -146,6 +146,51 @@ test('frozen with an open transaction: nobody else may, and once its session is 
   await provedOnce(world, [6])
 })
 
+test('told first, stopped by Ctrl-C after a batch, limited, and gone on with', async (t) => {
+  const world = await rejectedWorld(t, [7])
+  const told = await rejects(world.env, 'redrive', '--partition', '7', '--limit', '30')
+  assert.equal(told.code, 0, told.err)
+  assert.match(
+    told.out,
+    /^Would redrive 30 rejects of 'cloud-events' \(state open; partition 7\), in about 1 s at 1,000\/s\.\nNothing was changed/,
+  )
+  assert.deepEqual(await counts(world, 7), { open: 2 * few })
+
+  const args = ['rejects', 'redrive', '--partition', '7', '--limit', '30', '--rate', '20', '--yes']
+  const running = start(world.env, 'src/main.ts', args)
+  await until('a batch to be sent', 20_000, async () => ((await counts(world, 7)).redriven ?? 0) > 0 || null)
+  running.child.kill('SIGINT')
+  const stopped = await running.ended
+  assert.equal(stopped.code, 1, stopped.err)
+  assert.match(
+    stopped.out,
+    /^Redrove \d+ of 30 rejects, audit 1\. Interrupted: `millrace rejects redrive --resume --yes` goes on\./,
+  )
+  assert.equal((await counts(world, 7)).redriving, undefined)
+  const rest = await rejects(world.env, 'redrive', '--resume', '--yes')
+  assert.equal(rest.code, 0, rest.err)
+  assert.deepEqual(await counts(world, 7), { open: 2 * few - 30, redriven: 30 })
+  assert.match((await rejects(world.env, 'redrive', '--resume', '--yes')).out, /^Redrove 0 of 0/)
+
+  const wrong = await rejects(world.env, 'redrive', '--rate', 'fast')
+  assert.deepEqual([wrong.code, wrong.out], [2, ''])
+  assert.match(wrong.err, /^millrace: USAGE: --rate reads 'fast'/)
+  assert.equal((await rejects(world.env, 'redrive', '--consumer', 'cloud-event', '--yes')).code, 1)
+  const many = await rejects(
+    world.env,
+    'list',
+    '--code',
+    'not_json',
+    '--code',
+    'bad_utf8',
+    '--by',
+    'code',
+    '--state',
+    'all',
+  )
+  assert.match(many.out, /100\.0 % +not_json/)
+})
+
 test('the record that comes is the one that was, to the byte, with two headers more', async (t) => {
   const world = await rejectedWorld(t, [8])
   // What the test's own producer cannot send: headers without a value and in any order, an empty key, a time of its own.
