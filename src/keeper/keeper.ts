@@ -48,7 +48,8 @@ export function startKeeper(options: KeeperOptions): Keeper {
   const stopping = new AbortController()
   const { signal } = stopping
   const open = new Set<KeeperSession>()
-  const told = new Set<string>()
+  /** What failed in this round and the one before: what is new is a warning, what goes on failing is not told every minute. */
+  let told = { before: new Set<string>(), now: new Set<string>() }
   let days: ReadonlySet<number> = new Set(options.days)
   let sealing: Promise<void> | null = null
   let sealFromMs = 0
@@ -61,8 +62,8 @@ export function startKeeper(options: KeeperOptions): Keeper {
     const code = error instanceof FatalError || error instanceof TransientError ? error.code : codeOf(error)
     metrics.counter('keeper_failures_total', { code }).add()
     const text = `${what}: ${explain(error)}`
-    logger[told.has(text) ? 'debug' : 'warn']({ table, code, err: error }, text)
-    told.add(text)
+    logger[told.before.has(text) || told.now.has(text) ? 'debug' : 'warn']({ table, code, err: error }, text)
+    told.now.add(text)
   }
 
   const acted = (action: string, day: number) => {
@@ -158,6 +159,7 @@ export function startKeeper(options: KeeperOptions): Keeper {
 
   async function run(): Promise<void> {
     while (!signal.aborted) {
+      told = { before: told.now, now: new Set() }
       await round().catch((error: unknown) => failed('the partition keeper', error))
       await sleep(roundMs, undefined, { signal, ref: false }).catch(() => {})
     }
@@ -169,8 +171,8 @@ export function startKeeper(options: KeeperOptions): Keeper {
     async stop() {
       stopping.abort(new Error('the keeper stops'))
       await Promise.all([...open].map((session) => session.end().catch(() => {})))
-      await running
-      await sealing
+      // A connection that is only being made ends by itself; nobody has to wait for it.
+      await Promise.race([Promise.all([running, sealing]), sleep(1000, undefined, { ref: false })])
     },
   }
 }
