@@ -10,6 +10,8 @@ import { Argument, Command, CommanderError } from 'commander'
 import { explain, FatalError } from './core/errors.ts'
 import type { Needed } from './core/settings.ts'
 import type { PartitionsFlags } from './keeper/flags.ts'
+import type { OffsetsFlags } from './offsets/command.ts'
+import type { OffsetsAction } from './offsets/flags.ts'
 import { stackOf } from './process/cause.ts'
 import { loadSettings } from './process/load-settings.ts'
 import type { RejectsFlags } from './rejects/command.ts'
@@ -245,6 +247,29 @@ for (const [action, one] of Object.entries(rejectsCommands)) {
         terminal: stderr.isTTY === true && flags.json !== true,
       },
     )
+  })
+}
+
+const { offsetsCommands } = await import('./offsets/flags.ts')
+const offsets = program
+  .command('offsets')
+  .description('where the partitions stand, and a decision about where they go on')
+for (const [action, { summary, flags: options }] of Object.entries(offsetsCommands)) {
+  const command = offsets.command(action).description(summary)
+  for (const [flag, help, standard] of options) command.option(flag, help, standard)
+  command.action(async ({ consumer: name, ...flags }: OffsetsFlags & { consumer: string }) => {
+    const { settings } = settingsFor(['kafkaBrokers', 'postgresUrl', 'redisUrls'])
+    const { loadConsumer } = await import('./process/load-consumer.ts')
+    const { offsetsCommand } = await import('./offsets/command.ts')
+    const { operator } = await import('./schema/audit.ts')
+    process.exitCode = await offsetsCommand(action as OffsetsAction, flags, {
+      settings,
+      consumer: await loadConsumer(name),
+      actor: operator(),
+      now: Date.now,
+      signal: stopSignal().first,
+      write,
+    })
   })
 }
 

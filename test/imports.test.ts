@@ -91,6 +91,10 @@ const exceptions: Readonly<Record<string, string>> = {
   'src/verify/verify.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',
   'src/simulate/kafka.ts -> src/flow/consume/codecs.ts': 'the names of the codecs it can send with',
   'src/simulate/record-batch.ts -> src/flow/consume/codecs.ts': 'the codecs it sends with',
+  'src/offsets/command.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
+  'src/offsets/command.ts -> src/flow/publish/redis.ts': 'how far the streams are, asked as publish/ asks',
+  'src/offsets/read.ts -> src/flow/consume/kafkajs-topic-id.ts': 'the one request that tells which topic it is',
+  'src/offsets/read.ts -> src/verify/kafka-reader.ts': 'records without a group: how old is the first that waits',
   'src/verify/verify.ts -> src/flow/consume/codecs.ts': 'a reader of its own, which must read all codecs',
   'src/verify/verify.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
 }

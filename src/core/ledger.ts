@@ -67,7 +67,7 @@ export function startOf(
 ): Start {
   const where = `${policy.topic}/${row.partition}`
   const set = (to: string) =>
-    `millrace offsets set ${policy.consumer ?? '<consumer>'} --partition ${row.partition} --to ${to}`
+    `millrace offsets set${policy.consumer === undefined ? '' : ` --consumer ${policy.consumer}`} --partition ${row.partition} --to ${to}`
   const another = `To take the log as it is now from its beginning: \`${set('earliest')}\`; to accept the loss and go on with what comes: \`${set('latest')}\`.`
   const isUsed = row.nextOffset > row.startOffset
   if (isUsed && row.topicId && watermarks.topicId && row.topicId !== watermarks.topicId) {

@@ -52,7 +52,7 @@ export interface AssignmentEvents {
   /** The partition stands still from now on, or for another reason than before. */
   stopped(partition: number, error: FatalError): void
   /** What it stood still for is settled. */
-  resumed(partition: number, from: number): void
+  resumed(state: PartitionState, from: number): void
   failed(error: FatalError | Error): void
 }
 
@@ -240,7 +240,6 @@ export class Assignment implements ConsumeHandlers {
       const { partition, lane } = entry
       if (entry.stopped !== null) consume.resume(partition)
       entry.stopped = null
-      if (this.#told.delete(partition)) on.resumed(partition, start.nextOffset)
       entry.topicId = mark(partition).topicId ?? null
       entry.state = {
         partition,
@@ -257,6 +256,7 @@ export class Assignment implements ConsumeHandlers {
       entry.persistedOffset = start.persistedOffset
       lane.partitions.set(partition, entry.state)
       consume.seek(partition, start.nextOffset)
+      if (this.#told.delete(partition)) on.resumed(entry.state, start.nextOffset)
       if (start.lost.length > 0) on.streamLost(partition, start.lost, start.nextOffset)
     }
   }

@@ -176,8 +176,10 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
         logger.warn({ partition, lost, from }, 'a stream has lost entries: filling it again from Kafka')
       },
       stopped: (partition, error) => tellStopped(partition, error),
-      resumed(partition, from) {
-        logger.info({ partition, from }, 'a stopped partition goes on')
+      resumed(state, from) {
+        // The client has reset the group's offset in its own way, and nothing may come for long.
+        settler.note(state)
+        logger.info({ partition: state.partition, from }, 'a stopped partition goes on')
       },
       failed: fail,
     },

@@ -23,6 +23,10 @@ export interface LedgerCounts {
   readonly rejected: number
   readonly duplicated: number
   readonly skipped: number
+  /** Offsets that an operator left out: [from, to). */
+  readonly passedOver: readonly (readonly [from: number, to: number])[]
+  /** Below it records were read, and counted, more than once. */
+  readonly repeatedBelow: number
 }
 
 export interface StoredRow {
@@ -70,7 +74,8 @@ const rowsPerFetch = 4000
 export async function readLedger(client: pg.Client, { consumer, topic }: VerifyTarget): Promise<LedgerCounts[]> {
   const { rows } = await client.query(
     `SELECT partition, start_offset::text, next_offset::text, published_offset::text, streams,
-       stored::text, rejected::text, duplicated::text, skipped::text
+       stored::text, rejected::text, duplicated::text, skipped::text, coalesce(repeated_below, 0)::text AS repeated_below,
+       ARRAY (SELECT ARRAY [lower(one), upper(one)]::text[] FROM unnest(passed_over) AS one) AS passed
      FROM ledger WHERE consumer = $1 AND topic = $2 ORDER BY partition`,
     [consumer, topic],
   )
@@ -84,6 +89,8 @@ export async function readLedger(client: pg.Client, { consumer, topic }: VerifyT
     rejected: Number(row.rejected),
     duplicated: Number(row.duplicated),
     skipped: Number(row.skipped),
+    passedOver: (row.passed as [string, string][]).map(([from, to]) => [Number(from), Number(to)] as const),
+    repeatedBelow: Number(row.repeated_below),
   }))
 }
 

@@ -25,6 +25,8 @@ export interface PartitionClaim {
   readonly publishedOffset: number
   /** What the ledger says was skipped. */
   readonly skipped: number
+  /** What an operator left out: a record there may be nowhere. */
+  readonly passedOver: readonly (readonly [from: number, to: number])[]
   /** Records the ledger has not reached are lost, not merely to come. */
   readonly toEnd: boolean
   /** Kafka compacts: a row may outlive its record. */
@@ -37,6 +39,8 @@ export interface PartitionTally {
   rejects: number
   duplicates: number
   skips: number
+  /** Of the skips, those an operator decided. */
+  passedOver: number
   entries: number
   awaited: number
   trimmed: number
@@ -74,6 +78,7 @@ export async function provePartition(context: PartitionContext): Promise<Partiti
     rejects: 0,
     duplicates: 0,
     skips: 0,
+    passedOver: 0,
     entries: 0,
     awaited: 0,
     trimmed: 0,
@@ -113,6 +118,10 @@ export async function provePartition(context: PartitionContext): Promise<Partiti
       }
       if (rejects.length > 0) {
         tally.rejects++
+        return
+      }
+      if (claim.passedOver.some(([first, end]) => first <= offset && offset < end)) {
+        tally.passedOver++
         return
       }
       return missing.add({ offset, key: event === null ? null : keyOf(event) })
@@ -216,8 +225,9 @@ export async function provePartition(context: PartitionContext): Promise<Partiti
   await entries.finish(context.infoOf)
 
   tally.duplicates = missing.duplicates
-  tally.skips = Math.min(missing.unexplainedCount, claim.skipped)
-  const lost = missing.unexplainedCount - tally.skips
+  const skips = Math.min(missing.unexplainedCount, claim.skipped)
+  const lost = missing.unexplainedCount - skips
+  tally.skips = skips + tally.passedOver
   // Which of them were skipped is not known where both occur; the last ones are as good as any.
   for (const { offset, key } of missing.unexplained.slice(0, lost)) {
     const what = key === null ? 'not a CloudEvent' : `event (${key.source}, ${key.eventId})`

@@ -184,7 +184,7 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
           `${all.map(({ family, found, expected }) => `${family}:{${partition}} ${found} of ${expected}`)}, from ${from}`,
         ),
       stopped: (partition, error) => stops.push(`${partition}: ${error.code}`),
-      resumed: (partition, from) => stops.push(`${partition}: resumed from ${from}`),
+      resumed: ({ partition }, from) => stops.push(`${partition}: resumed from ${from}`),
       failed: fail,
     },
   })

@@ -100,7 +100,7 @@ function openGate(options: GateOptions = {}) {
       sought: (partition, from, to) => told.push(`sought ${partition} from ${from} to ${to}`),
       streamLost: (partition, _, from) => told.push(`lost ${partition} from ${from}`),
       stopped: (partition, error) => told.push(`stopped ${partition} ${error.code}`),
-      resumed: (partition, from) => told.push(`resumed ${partition} from ${from}`),
+      resumed: ({ partition }, from) => told.push(`resumed ${partition} from ${from}`),
       failed: (error) => failures.push(error),
     },
   })
