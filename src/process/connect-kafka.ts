@@ -56,8 +56,12 @@ export const openSocket: ISocketFactory = ({ host, port, ssl, onConnect }) => {
   return socket
 }
 
+const coordinatorNotFound = 'KafkaJSGroupCoordinatorNotFound'
+
 /** The failure of a client at work, where the reason is that the broker does not let it in, or not any more. */
 export function kafkaRefusal(error: unknown, settings: Settings): FatalError | null {
+  // At work this may as well be brokers that come and go.
+  if (causes(error).some(({ name }) => name === coordinatorNotFound)) return null
   const failure = kafkaFailure(error, settings)
   return failure.code === 'KAFKA_AUTH' || failure.code === 'KAFKA_DENIED' ? failure : null
 }
@@ -85,11 +89,19 @@ export function kafkaFailure(error: unknown, settings: Settings): FatalError {
       'Set MILLRACE_KAFKA_SASL_MECHANISM to one that the listener offers.',
     )
   }
-  if (typed('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')) {
+  if (found.some((one) => /_AUTHORIZATION_FAILED$/.test((one as { type?: string }).type ?? ''))) {
     return fail(
       'KAFKA_DENIED',
       `Kafka denies the user what it needs: ${text}.`,
-      'Grant Read on the topic and on the group: docs/security.md has the commands.',
+      'Grant it: docs/security.md has the commands for the fleet and for operators.',
+    )
+  }
+  // The client asks every broker and drops what each has answered; those that do not answer at all fail before.
+  if (named(coordinatorNotFound)) {
+    return fail(
+      'KAFKA_DENIED',
+      'No broker says who coordinates the group or transactional id: most likely the user may not see it.',
+      'Grant Read on the group, Write on the transactional id: docs/security.md has the commands.',
     )
   }
   if (/certificate|self.signed|altnames|SSL routines|TLS|EPROTO|wrong version number/i.test(text)) {

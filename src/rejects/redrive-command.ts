@@ -247,7 +247,7 @@ function redriveFailure(error: Error, settings: Settings): FatalError {
     return new FatalError(
       'KAFKA_DENIED',
       `Kafka denies the user a transaction: ${error.message}.`,
-      "Redriving needs Write and Describe on the transactional ids and Read on the groups prefixed 'millrace-redrive-', and Write on the topic.",
+      "Redriving needs Write and Describe on the transactional ids and Read on the groups prefixed 'millrace-redrive-', and Read and Write on the topic.",
       error,
     )
   }

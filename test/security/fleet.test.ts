@@ -96,6 +96,37 @@ test('the doctor finds every right with these very users', async () => {
   }
 })
 
+test('an operator looks at rejects and days, judges and sends again, by rights of its own', async () => {
+  const clerk = {
+    MILLRACE_KAFKA_USER: 'clerk',
+    MILLRACE_POSTGRES: (env.MILLRACE_POSTGRES as string).replace('ingest@', 'clerk@'),
+  }
+  await says(['rejects', 'list', '--json'], clerk)
+  const ids = (await sql.query("select id from rejects where state = 'open' order by id")).rows.map((row) => row.id)
+  assert(ids.length > 4, `${ids.length} rejects`)
+  await says(['rejects', 'show', ids[0]], clerk)
+  await says(['rejects', 'discard', '--id', ids[0], '--reason', 'a test', '--yes'], clerk)
+  await says(['partitions', 'list'], clerk)
+  await says(['partitions', 'make', '2027-01-01'], clerk)
+  const send = ['rejects', 'redrive', '--limit', '2', '--yes']
+  for (const acl of world.kafkaAclsOf('clerk')) {
+    await world.revokeKafka([acl])
+    await until('the broker to know', 20_000, async () => {
+      const { exit, said } = await millrace(send, { ...env, ...clerk }, world.folder)
+      seen.push(said)
+      assert.match(said, /^millrace: KAFKA_DENIED: /m)
+      return exit === 1
+    })
+    await world.grantKafka([acl])
+  }
+  await until('the broker to know', 20_000, async () => says(send, clerk))
+  const { rows } = await sql.query('select action, db_user from audit order by id')
+  assert(rows.every((row) => row.db_user === 'clerk'))
+  assert(rows.some((row) => row.action === 'rejects discard') && rows.some((row) => row.action === 'rejects redrive'))
+  const { rows: states } = await sql.query("select count(*)::int from rejects where state = 'redriven'")
+  assert(states[0].count >= 2)
+})
+
 test('nothing that was written or shown has a secret in it', async () => {
   await says(['settings'])
   await says(['settings', '--json'])

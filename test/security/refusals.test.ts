@@ -131,7 +131,7 @@ async function lacks(code: Code, says: RegExp): Promise<void> {
 test('Kafka: each grant', async () => {
   await start()
   const named = { 2: 'topic', 3: 'group' } as Record<number, string>
-  for (const acl of world.kafkaAcls) {
+  for (const acl of world.kafkaAclsOf('ingest')) {
     await world.revokeKafka([acl])
     const what = `Read on ${named[acl.resourceType]} ${acl.resourceName}`
     // Only the doctor looks at the configuration.
@@ -201,8 +201,8 @@ test('a right that is taken away from a fleet at work ends it; given back, the n
   const steps: [Code, take: () => Promise<unknown>, give: () => Promise<unknown>][] = [
     [
       'KAFKA_DENIED',
-      () => world.revokeKafka(world.kafkaAcls.slice(0, 1)),
-      () => world.grantKafka(world.kafkaAcls.slice(0, 1)),
+      () => world.revokeKafka(world.kafkaAclsOf('ingest').slice(0, 1)),
+      () => world.grantKafka(world.kafkaAclsOf('ingest').slice(0, 1)),
     ],
     [
       'REDIS_DENIED',

@@ -135,14 +135,14 @@ export async function secureWorld() {
   /** The tool of docs/security.md, run as it is said there; our own client has no such request. */
   async function makeKafkaUser(): Promise<void> {
     const java = (await which('java')) as string
-    const words = ['--bootstrap-server', stack.kafka, '--alter', '--entity-type', 'users', '--entity-name', 'ingest']
-    const add = async (mechanism: string) => {
-      const config = file(`${mechanism}.properties`, `${mechanism}=password=${passwords.kafka}\n`)
+    const words = ['--bootstrap-server', stack.kafka, '--alter', '--entity-type', 'users', '--entity-name']
+    const add = async (user: string, mechanism: string) => {
+      const config = file(`${user}-${mechanism}.properties`, `${mechanism}=password=${passwords.kafka}\n`)
       const jvm = [`@${join(stack.folder, 'kafka.jvm')}`, 'kafka.admin.ConfigCommand']
-      const ran = await run(java, [...jvm, ...words, '--add-config-file', config])
+      const ran = await run(java, [...jvm, ...words, user, '--add-config-file', config])
       if (ran.code !== 0) throw new Error(ran.out)
     }
-    await Promise.all([add('SCRAM-SHA-512'), add('SCRAM-SHA-256')])
+    await Promise.all([add('ingest', 'SCRAM-SHA-512'), add('ingest', 'SCRAM-SHA-256'), add('clerk', 'SCRAM-SHA-512')])
     await admin.createTopics({ topics: [{ topic, numPartitions: 6 }], waitForLeaders: true })
     await grantKafka(kafkaAcls)
   }
@@ -205,7 +205,7 @@ export async function secureWorld() {
     admin,
     redis,
     sql,
-    kafkaAcls,
+    kafkaAclsOf: (user: string) => kafkaAcls.filter(({ principal }) => principal === `User:${user}`),
     grantKafka,
     revokeKafka,
     redisAcl,
@@ -251,13 +251,17 @@ type Acl = Parameters<kafkajs.Admin['createAcls']>[0]['acl'][number]
 function aclOf(line: string): Acl {
   const word = (name: string) => new RegExp(`--${name} (\\S+)`).exec(line)?.[1]
   const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
-  const operation = { Read: AclOperationTypes.READ, DescribeConfigs: AclOperationTypes.DESCRIBE_CONFIGS }[
-    word('operation') as string
-  ]
-  const named = word('topic')
+  const { READ, WRITE, DESCRIBE_CONFIGS } = AclOperationTypes
+  const operation = { Read: READ, Write: WRITE, DescribeConfigs: DESCRIBE_CONFIGS }[word('operation') as string]
+  const { TOPIC, GROUP, TRANSACTIONAL_ID } = AclResourceTypes
+  const [resourceType, resourceName] = [
+    [TOPIC, word('topic')] as const,
+    [GROUP, word('group')] as const,
+    [TRANSACTIONAL_ID, word('transactional-id')] as const,
+  ].find(([, name]) => name !== undefined) as [number, string]
   return {
-    resourceType: named === undefined ? AclResourceTypes.GROUP : AclResourceTypes.TOPIC,
-    resourceName: (named ?? word('group')) as string,
+    resourceType,
+    resourceName,
     resourcePatternType: ResourcePatternTypes.LITERAL,
     principal: word('allow-principal') as string,
     host: '*',
