@@ -75,7 +75,9 @@ export async function connectRedis(settings: Settings, options: RedisConnectOpti
   })
   // A cluster whose first answer is no use (no slots, state fail) ends without settling its own promise.
   const ended = Promise.withResolvers<never>()
-  client.once('end', () => ended.reject(new Error('Connection is closed: the cluster serves no slots or is not ready')))
+  const why =
+    'Connection is closed: the cluster serves no slots, is not ready, or does not let the user ask (+cluster|info)'
+  client.once('end', () => ended.reject(new Error(why)))
   ended.promise.catch(() => {})
   try {
     await Promise.race([client.connect(), ended.promise])

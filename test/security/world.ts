@@ -190,6 +190,9 @@ export async function secureWorld() {
       .replace('PASSWORD', passwords.redis)
       .split(' ')
       .slice(2)
+  /** What the page's other lines add for it: of the cluster, of the proof. */
+  const redisMore = (user: string) =>
+    redisLines.filter((line) => line.startsWith(`ACL SETUSER ${user} +`)).map((line) => line.split(' ').slice(3))
   const setRedisUser = (words: readonly string[]) => redis.call('ACL', 'SETUSER', ...words)
   for (const user of ['ingest', 'auditor']) await setRedisUser(redisAcl(user))
 
@@ -209,6 +212,7 @@ export async function secureWorld() {
     grantKafka,
     revokeKafka,
     redisAcl,
+    redisMore,
     setRedisUser,
     postgresCertificate,
     /** What the page says to set, with our addresses: secrets from files. */
