@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, test } from 'node:test'
+import kafkajs from 'kafkajs'
 import { startLoad } from '../e2e/load.ts'
 import { endWatchdog, startReplica } from '../e2e/replica.ts'
 import { until, within } from '../e2e/until.ts'
@@ -99,6 +100,7 @@ test('the doctor finds every right with these very users', async () => {
 test('an operator looks at rejects and days, judges and sends again, by rights of its own', async () => {
   const clerk = {
     MILLRACE_KAFKA_USER: 'clerk',
+    MILLRACE_REDIS_USER: 'auditor',
     MILLRACE_POSTGRES: (env.MILLRACE_POSTGRES as string).replace('ingest@', 'clerk@'),
   }
   await says(['rejects', 'list', '--json'], clerk)
@@ -108,11 +110,15 @@ test('an operator looks at rejects and days, judges and sends again, by rights o
   await says(['rejects', 'discard', '--id', ids[0], '--reason', 'a test', '--yes'], clerk)
   await says(['partitions', 'list'], clerk)
   await says(['partitions', 'make', '2027-01-01'], clerk)
+  await says(['offsets', 'show'], clerk)
+  // Back to the beginning: what is stored is not stored again.
+  await says(['offsets', 'set', '--partition', '0', '--to', 'earliest', '--yes'], clerk)
   const send = ['rejects', 'redrive', '--limit', '2', '--yes']
   for (const acl of world.kafkaAclsOf('clerk')) {
     await world.revokeKafka([acl])
     await until('the broker to know', 20_000, async () => {
-      const { exit, said } = await millrace(send, { ...env, ...clerk }, world.folder)
+      const command = acl.operation === kafkajs.AclOperationTypes.DESCRIBE ? ['offsets', 'show'] : send
+      const { exit, said } = await millrace(command, { ...env, ...clerk }, world.folder)
       seen.push(said)
       assert.match(said, /^millrace: KAFKA_DENIED: /m)
       return exit === 1

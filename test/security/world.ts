@@ -255,8 +255,10 @@ type Acl = Parameters<kafkajs.Admin['createAcls']>[0]['acl'][number]
 function aclOf(line: string): Acl {
   const word = (name: string) => new RegExp(`--${name} (\\S+)`).exec(line)?.[1]
   const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
-  const { READ, WRITE, DESCRIBE_CONFIGS } = AclOperationTypes
-  const operation = { Read: READ, Write: WRITE, DescribeConfigs: DESCRIBE_CONFIGS }[word('operation') as string]
+  const { READ, WRITE, DESCRIBE, DESCRIBE_CONFIGS } = AclOperationTypes
+  const operation = { Read: READ, Write: WRITE, Describe: DESCRIBE, DescribeConfigs: DESCRIBE_CONFIGS }[
+    word('operation') as string
+  ]
   const { TOPIC, GROUP, TRANSACTIONAL_ID } = AclResourceTypes
   const [resourceType, resourceName] = [
     [TOPIC, word('topic')] as const,
