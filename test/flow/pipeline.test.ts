@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { FatalError, LostError, TransientError } from '../../src/core/errors.ts'
+import { LostError, TransientError } from '../../src/core/errors.ts'
 import { Marks } from '../../src/core/marks.ts'
 import { RoomClock } from '../../src/core/stage.ts'
 import { Lane, type PartitionState } from '../../src/flow/lane.ts'
