@@ -71,10 +71,6 @@ export function openMemoryPersist(database: MemoryDatabase, { consumer, topic }:
         ledger.set(where(partition), { ...row, stopped: still, topicId: topicId ?? row.topicId ?? null })
       }
     },
-    async prepare(days, signal) {
-      signal.throwIfAborted()
-      for (const day of days) database.days.add(day)
-    },
     lane: () => openLane(database, topic, where),
     async close() {},
   }

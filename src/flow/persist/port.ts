@@ -37,8 +37,6 @@ export interface Persist {
   note(published: ReadonlyMap<number, Published>): Promise<void>
   /** Writes beside the marks what was found: why a partition stands still (null: nothing is in the way), and whose offsets these are (null: unknown). */
   mark(found: ReadonlyMap<number, Found>): Promise<void>
-  /** Makes the daily partitions from `fromDay` on that are not there yet. */
-  prepare(days: readonly number[], signal: AbortSignal): Promise<void>
   lane(index: number): PersistLane
   close(): Promise<void>
 }

@@ -88,14 +88,6 @@ export function openPostgres(options: PostgresOptions): Persist {
         throw classifyPostgres(error)
       }
     },
-    async prepare(days, signal) {
-      try {
-        await ensurePartitions(await control.client(), target.table, days, { signal })
-      } catch (error) {
-        await control.discard()
-        throw classifyPostgres(error)
-      }
-    },
     lane: (index) => openLane(options, index, freeLedger),
     close: () => control.close(),
   }
