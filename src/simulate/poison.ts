@@ -100,6 +100,7 @@ export const poisons: readonly Poison[] = [
   text('nul-in-id', 'nul_character', (json) => withValue(json, 'id', '"a\\u0000"')),
   text('lone-surrogate', 'lone_surrogate', (json) => inData(json, '"note":"cut \\ud83d off"')),
   text('lone-low-surrogate', 'lone_surrogate', (json) => inData(json, '"note":"\\ude00\\ud83d"')),
+  text('surrogate-and-letter', 'lone_surrogate', (json) => inData(json, '"note":"\\ud83d\\u0041"')),
   text('raw-control-character', 'control_character', (json) => inData(json, '"note":"two\nlines"')),
   text('huge-exponent', 'number_out_of_range', (json) => inData(json, '"amount":1e999999')),
   text('tiny-exponent', 'number_out_of_range', (json) => inData(json, '"amount":1e-999999')),

@@ -38,6 +38,7 @@ const splinters = [
     '\\ud800',
     '\\udc00',
     '\\ud83d\\ude00',
+    '\\ud83d\\u0041',
     '1e400',
     '1e9999',
     '-0',
@@ -141,6 +142,8 @@ const others = [
   { '\0': 1 },
   { __proto__x: 1 },
 ]
+/** Long, and not to be compressed away. */
+const dense = Array.from({ length: 900 }, (_, n) => Math.imul(n + 1, 0x9e3779b1).toString(36)).join('')
 const contentTypes = [
   'application/cloudevents+json',
   'APPLICATION/CLOUDEVENTS+JSON; charset=x',
@@ -176,7 +179,8 @@ export function createRecords(seed: number): { next(count: number): FuzzRecord[]
 
   const odd = (): unknown => {
     const luck = random.unit()
-    if (luck < 0.5) return pick(strings)
+    if (luck < 0.47) return pick(strings)
+    if (luck < 0.5) return dense.slice(0, random.below(dense.length))
     if (luck < 0.7) return time()
     return luck < 0.85 ? random.uuid() : pick(others)
   }

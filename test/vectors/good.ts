@@ -312,6 +312,13 @@ const odd: readonly GoodVector[] = [
     entry: { ...JSON.parse(json()), datacontenttype: 'text/plain; charset=UTF-8', data: 'Grüße' },
   },
   {
+    name: 'binary: text of another charset is bytes, whatever it looks like',
+    value: 'abc',
+    headers: { ...ce(), 'content-type': 'text/plain; CharSet="ISO-8859-1"' },
+    row: { bytes: 'abc' },
+    entry: { ...JSON.parse(json()), datacontenttype: 'text/plain; CharSet="ISO-8859-1"', data_base64: 'YWJj' },
+  },
+  {
     name: 'binary: text in Latin-1 is bytes',
     value: Buffer.from('Grüße', 'latin1'),
     headers: { ...ce(), 'content-type': 'text/plain;charset=iso-8859-1' },

@@ -55,6 +55,16 @@ export function judge(
   if (batch.records !== 3 || batch.rows.count + rejects.length !== 3 || (row === null) === (reject === null)) {
     throw new Error('a record is exactly one row or one reject')
   }
+  // Nothing of the record before, or of the one on trial, may be left over.
+  const after = rows.find(({ offset }) => offset === 3)
+  if (
+    after?.data !== '{"id":"after"}' ||
+    after.dataBytes !== null ||
+    after.extensions !== null ||
+    after.subject !== null
+  ) {
+    throw new Error(`the record after it became ${JSON.stringify(after)}`)
+  }
   return {
     code: reject?.code ?? null,
     reject,

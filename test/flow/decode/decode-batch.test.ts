@@ -175,6 +175,19 @@ test('rejects that a redrive has sent are told apart from those that a producer 
   assert.deepEqual({ rejects, redriven }, { rejects: 2, redriven: 1 })
 })
 
+test('data that is no JSON has room, however well it was compressed', () => {
+  const ce = { ce_specversion: '1.0', ce_source: '/s', ce_type: 't', 'content-type': 'application/octet-stream' }
+  const records = Array.from({ length: 200 }, (_, n) =>
+    record(n, Buffer.alloc(5000, n), { headers: { ...ce, ce_id: String(n) } }),
+  )
+  const { copies } = batchOf({ partition: 0, runs: [compressed(runOf(records), 4)] })
+  const bytes = copies.flatMap(({ bytes }) => readCopy(bytes)).map((row) => row[13])
+  assert.deepEqual(
+    bytes,
+    records.map(({ value }) => value),
+  )
+})
+
 test('of a run that reaches beyond the range on both sides, only what lies in the range counts', () => {
   const run = compressed(runOf(events(10, 10)), 2)
   const batch = batchOf({ partition: 0, runs: [run], firstOffset: 13, nextOffset: 16 })
