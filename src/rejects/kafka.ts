@@ -1,4 +1,5 @@
 /** A redrive's side of Kafka: a producer that sends a batch and commits an offset for a group of its own in one transaction. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs, { type Kafka, type KafkaConfig, type Message } from 'kafkajs'
 import { exactMessage, sendExactRecords } from './kafkajs-record.ts'
 import { type RedriveLog, type RedriveRecord, TooLargeError } from './redrive.ts'
@@ -17,6 +18,22 @@ const transactionTimeoutMs = 30_000
 const retries = 10
 const attemptsHeader = 'millrace-attempts'
 const redriveOfHeader = 'millrace-redrive-of'
+
+/**
+ * kafkajs does not try all of its requests again. A coordinator that is being elected or still reads its log, as the first group of a new cluster finds
+ * it, is there a moment later; and all that is asked here may be asked twice.
+ */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await ask()
+    } catch (error) {
+      const { retriable, type = '' } = error as { retriable?: boolean; type?: string }
+      if (attempt >= retries || !(retriable === true || /COORDINATOR/.test(type))) throw error
+      await sleep(100 * attempt)
+    }
+  }
+}
 
 /** How many partitions each of these topics has; those that do not exist are left out. */
 export async function partitionsOf(kafka: Kafka, topics: readonly string[]): Promise<Map<string, number>> {
@@ -50,7 +67,7 @@ export async function openRedriveLog({ kafka: config, topic, name }: RedriveLogO
     await admin.connect()
     await producer.connect()
     // kafkajs takes the transactional id over with its first transaction, not before.
-    await (await producer.transaction()).abort()
+    await patiently(async () => (await producer.transaction()).abort())
   } catch (error) {
     await close()
     throw error
@@ -58,7 +75,7 @@ export async function openRedriveLog({ kafka: config, topic, name }: RedriveLogO
   return {
     close,
     async committed() {
-      const [found] = await admin.fetchOffsets({ groupId: name, topics: [topic] })
+      const [found] = await patiently(() => admin.fetchOffsets({ groupId: name, topics: [topic] }))
       const offset = Number(found?.partitions.find(({ partition }) => partition === 0)?.offset ?? -1)
       return offset < 0 ? null : offset
     },
@@ -75,7 +92,7 @@ export async function openRedriveLog({ kafka: config, topic, name }: RedriveLogO
         }
         onStep('produced')
         const offsets = [{ topic, partitions: [{ partition: 0, offset: String(next) }] }]
-        await transaction.sendOffsets({ consumerGroupId: name, topics: offsets })
+        await patiently(() => transaction.sendOffsets({ consumerGroupId: name, topics: offsets }))
         onStep('noted')
       } catch (error) {
         await transaction.abort().catch(() => {})

@@ -3,7 +3,7 @@
  * happens, each reject comes to the topic exactly once more, and ends as a row or as a reject.
  */
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import kafkajs, { type Message } from 'kafkajs'
@@ -242,6 +242,45 @@ test('the record that comes is the one that was, to the byte, with two headers m
   const third = await rejects(world.env, 'redrive', '--partition', '8', '--attempts-max', '2', '--yes', '--json')
   assert.deepEqual(JSON.parse(third.out).leftOut, { attempts: few + 1, unreadable: 0, partitionGone: 0 })
   assert.equal(JSON.parse(third.out).redriven, 0)
+})
+
+test('a topic that takes smaller records by now: what is too large for it stays open, told by its id', async (t) => {
+  const world = await servers.world(t)
+  const limit = (value: string) =>
+    world.admin.alterConfigs({
+      validateOnly: false,
+      resources: [
+        {
+          type: kafkajs.ConfigResourceTypes.TOPIC,
+          name: topic,
+          configEntries: [{ name: 'max.message.bytes', value }],
+        },
+      ],
+    })
+  const values = [1, 2, 3, 4, 5].map((n) => (n === 4 ? randomBytes(50_000) : Buffer.from([0xff, n])))
+  await world.sql.query(
+    `insert into rejects (consumer, topic, partition, kafka_offset, kafka_time, value, code, reason, decoder)
+     select 'cloud-events', $1, 11, 1000000 + n, now(), value, 'not_json', '', '' from unnest($2::bytea[]) with ordinality u (value, n)`,
+    [topic, values],
+  )
+  await limit('20000')
+  const { code, out, err } = await rejects(world.env, 'redrive', '--yes')
+  await limit('1048588')
+  assert.equal(code, 1, err)
+  assert.equal(
+    out + err,
+    'Redrove 4 of 5 rejects, audit 1.\n1 left open: the topic does not take records of their size any more (4).\n',
+  )
+  assert.deepEqual(await counts(world, 11), { open: 1, redriven: 4 })
+  const rest = await rejects(world.env, 'redrive', '--yes')
+  assert.match(rest.out, /^Redrove 1 of 1 rejects, audit 2\.\n$/)
+  await world.replica()
+  await world.untilDrained()
+  const { rows } = await world.sql.query('select value from rejects where attempts = 1 order by redrive_of')
+  assert.deepEqual(
+    rows.map(({ value }) => value),
+    values,
+  )
 })
 
 test('killed again and again at any moment, by the command line as it is: once all the same', async (t) => {
