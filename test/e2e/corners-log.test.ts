@@ -83,6 +83,27 @@ test('transactions of several producers, batch by batch in one partition: only w
   }
 })
 
+test('what waits behind an open transaction is no lag: nobody is restarted for it', async (t) => {
+  const world = await servers.world(t)
+  const plain = world.kafka.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner })
+  await plain.connect()
+  t.after(() => plain.disconnect())
+  await plain.send({ topic, messages: [message(4, randomUUID())] })
+  const producer = await transactional(world)
+  t.after(() => producer.disconnect())
+  const transaction = await producer.transaction()
+  await transaction.send({ topic, messages: [message(4, randomUUID())] })
+  await plain.send({ topic, messages: [message(4, randomUUID())] })
+  // Its first fetch of the partition ends at the open transaction.
+  const replica = await world.replica()
+  await until('what comes before the transaction', 30_000, async () => ((await stored(world)).size === 1 ? true : null))
+  assert.equal((await replica.status()).lagRecords, 0)
+  await transaction.abort()
+  await until('what waited', 30_000, async () => ((await stored(world)).size === 2 ? true : null))
+  await world.untilDrained()
+  await world.proof({ events: 2 })
+})
+
 // The last test of the file: the topic stays so.
 test('a log compacted under the fleet: gaps are neither skips nor alarms', async (t) => {
   const world = await servers.world(t)
