@@ -234,6 +234,8 @@ for (const [action, one] of Object.entries(rejectsCommands)) {
     const { rejectsCommand } = await import('./rejects/command.ts')
     const { operator } = await import('./schema/audit.ts')
     const { stdout, stderr } = process
+    // `| head` has seen enough.
+    stdout.once('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
     process.exitCode = await rejectsCommand(
       action as RejectsAction,
       id,

@@ -8,12 +8,14 @@ import type pg from 'pg'
 import { loadSettings } from '../../src/process/load-settings.ts'
 import { type RejectsFlags, rejectsCommand } from '../../src/rejects/command.ts'
 import { useServer } from '../schema/database.ts'
+import { rejects, start } from './run.ts'
 
 const server = useServer()
 const nowMs = Date.parse('2026-11-21T12:00:00Z')
 
 interface World {
   readonly session: pg.Client
+  readonly env: Readonly<Record<string, string>>
   run(action: Parameters<typeof rejectsCommand>[0], flags?: Partial<RejectsFlags>, id?: string): Promise<Said>
 }
 interface Said {
@@ -41,6 +43,7 @@ async function worldOf(): Promise<World> {
   )
   return {
     session,
+    env,
     async run(action, flags = {}, id) {
       let out = ''
       let err = ''
@@ -228,4 +231,18 @@ test('discard: told first, done with --yes, written down, and only once; no row 
   assert.match((await run('discard', { tenant: 'acme', yes: true, reason: 'again' })).out, /nothing was changed/)
   assert.equal((await session.query('select from audit')).rows.length, 1)
   await assert.rejects(run('discard', { state: 'redriven' }), /--state reads 'redriven'/)
+})
+
+test('the command line itself: whole exports through a pipe, and a reader that has seen enough', async () => {
+  const { session, env } = await worldOf()
+  await session.query(
+    `insert into rejects (consumer, topic, partition, kafka_offset, kafka_time, value, code, reason, decoder)
+     select 'cloud-events', 'cloud-events', 2, n, now(), convert_to(repeat('x', 1000), 'UTF8'), 'not_json', '', '' from generate_series(1, 2000) n`,
+  )
+  const whole = await rejects(env, 'export', '--code', 'not_json')
+  assert.deepEqual([whole.code, whole.err, whole.out.split('\n').length], [0, '', 2001])
+  const cut = start(env, 'src/main.ts', ['rejects', 'export'])
+  cut.child.stdout?.once('data', () => cut.child.stdout?.destroy())
+  const { code, err } = await cut.ended
+  assert.deepEqual([code, err], [0, ''])
 })
