@@ -92,6 +92,15 @@ const breaches: readonly Breach[] = [
     says: /\S+\/2: the ledger says 99 stored, counted are 98/,
   },
   {
+    name: 'bytes where there were none',
+    breaks: ({ sql }) =>
+      sql.query(
+        `UPDATE cloud_events SET data = NULL, data_bytes = convert_to(data::text, 'UTF8') WHERE ${rowAt(1, 50)}`,
+      ),
+    finds: { wrong: 1 },
+    says: /row \S+ of \S+\/1\/50: data_bytes differs from its record/,
+  },
+  {
     name: 'data differs',
     breaks: ({ sql }) =>
       sql.query(`UPDATE cloud_events SET data = jsonb_set(data, '{nested,list,1}', '2.6') WHERE ${rowAt(1, 50)}`),
