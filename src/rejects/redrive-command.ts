@@ -73,11 +73,11 @@ export async function redriveCommand(
     )
     const partitions = await partitionsOf(tool, [topic, ...rows.map((row) => row.topic)])
     const selection: Selection = { filter, attemptsMax, partitions }
-    if (!flags.yes) return await tell(session, selection, wanted, flags, ratePerSecond, io)
     if (!partitions.has(topic)) {
-      const what = `The topic '${topic}' of the consumer does not exist.`
-      throw new FatalError('TOPIC_MISSING', what, 'Check MILLRACE_KAFKA, or create the topic.')
+      const what = `The topic '${topic}' of the consumer does not exist, or this user may not see it.`
+      throw new FatalError('TOPIC_MISSING', what, 'Check MILLRACE_KAFKA, or grant the user Describe on it.')
     }
+    if (!flags.yes) return await tell(session, selection, wanted, flags, ratePerSecond, io)
     await lockRedrive(session, consumer)
     return await send(session, selection, wanted, { flags, ratePerSecond, topic, inDoubt, context, io })
   } catch (error) {
