@@ -31,6 +31,7 @@ export interface OffsetsFlags {
   readonly partition?: string
   readonly to?: string
   readonly force?: boolean
+  readonly dryRun?: boolean
   readonly yes?: boolean
   readonly json?: boolean
 }
@@ -160,7 +161,7 @@ async function set(
   })
   const refused = plans.filter(({ refusal }) => refusal !== null)
   let done = false
-  if (flags.yes === true && refused.length === 0) {
+  if (flags.yes === true && flags.dryRun !== true && refused.length === 0) {
     const aside = `${target.topic}~${new Date(now()).toISOString().replaceAll(/[-:]|\.\d+/g, '')}`
     const moved = await apply(session, target, plans, aside, actor)
     if (moved.length > 0) {

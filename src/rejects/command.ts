@@ -159,7 +159,7 @@ async function exportAll(session: Session, flags: RejectsFlags, context: Rejects
 async function discardCommand(session: Session, flags: RejectsFlags, context: RejectsContext, io: RejectsIo) {
   const filter = readFilter(flags as FilterFlags, context.now(), ['open'])
   const { reason = '' } = flags
-  if (!flags.yes) {
+  if (!flags.yes || flags.dryRun) {
     const selected = await countAll(session, filter)
     if (flags.json) json(io, { selected, discarded: 0, run: null })
     else {

@@ -28,7 +28,8 @@ const which: readonly Flag[] = [
 ]
 const state = (allowed: string) => row('--state <state>', allowed, { standard: 'open' })
 const json = row('--json', 'as JSON')
-const yes = row('--yes', 'do it; without this option it is only told what would be done')
+const dryRun = row('--dry-run', 'tell what would be done, which is what happens without --yes')
+const yes = row('--yes', 'do it')
 
 export const groupings = ['code', 'type', 'tenant', 'partition'] as const
 
@@ -59,7 +60,7 @@ export const rejectsCommands = {
   },
   discard: {
     summary: 'judge rejects as not worth another attempt; their rows stay, with your reason',
-    flags: [...which, row('--reason <text>', 'why; kept in the audit'), yes, json],
+    flags: [...which, row('--reason <text>', 'why; kept in the audit'), dryRun, yes, json],
   },
   redrive: {
     summary:
@@ -75,6 +76,7 @@ export const rejectsCommands = {
         '--in-doubt <fate>',
         "sent or open: decide for yourself, where Kafka's memory of an old, interrupted redrive is gone",
       ),
+      dryRun,
       yes,
       json,
     ],

@@ -29,6 +29,7 @@ export type RedriveFlags = FilterFlags & {
   readonly attemptsMax?: string
   readonly resume?: boolean
   readonly inDoubt?: string
+  readonly dryRun?: boolean
   readonly yes?: boolean
   readonly json?: boolean
 }
@@ -77,7 +78,7 @@ export async function redriveCommand(
       const what = `The topic '${topic}' of the consumer does not exist, or this user may not see it.`
       throw new FatalError('TOPIC_MISSING', what, 'Check MILLRACE_KAFKA, or grant the user Describe on it.')
     }
-    if (!flags.yes) return await tell(session, selection, wanted, flags, ratePerSecond, io)
+    if (!flags.yes || flags.dryRun) return await tell(session, selection, wanted, flags, ratePerSecond, io)
     await lockRedrive(session, consumer)
     return await send(session, selection, wanted, { flags, ratePerSecond, topic, inDoubt, context, io })
   } catch (error) {

@@ -204,6 +204,7 @@ test('discard: told first, done with --yes, written down, and only once; no row 
   )
   const { rows: none } = await session.query('select from audit')
   assert.equal(none.length, 0)
+  assert.equal((await run('discard', { tenant: 'acme', yes: true, dryRun: true, reason: 'test data' })).out, told.out)
   const done = await run('discard', { tenant: 'acme', yes: true, reason: 'test data' })
   assert.match(done.out, /^Discarded 2 rejects, audit 1\./)
   const { rows: entries } = await session.query('select actor, action, target, detail from audit')
