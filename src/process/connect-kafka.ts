@@ -67,6 +67,10 @@ export function kafkaRefusal(error: unknown, settings: Settings): FatalError | n
 }
 
 /** A failed start-up request, by what the client throws. Unknown stays unknown: the caller rethrows what is not in this table. */
+/** The error of a request about a topic that is not there, or that the user may not see. */
+export const isTopicMissing = (error: unknown): boolean =>
+  causes(error).some((one) => (one as { type?: string }).type === 'UNKNOWN_TOPIC_OR_PARTITION')
+
 export function kafkaFailure(error: unknown, settings: Settings): FatalError {
   const where = settings.kafkaBrokers.join(', ')
   const found = causes(error)

@@ -5,7 +5,7 @@
 import pg from 'pg'
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
-import { kafkaConfig, kafkaFailure } from '../process/connect-kafka.ts'
+import { isTopicMissing, kafkaConfig, kafkaFailure } from '../process/connect-kafka.ts'
 import { connectPostgres, postgresFailure } from '../process/connect-postgres.ts'
 import { connectRedis, redisFailure } from '../process/connect-redis.ts'
 import type { LoadedConsumer } from '../process/load-consumer.ts'
@@ -52,7 +52,7 @@ export async function verifyDeployment(options: VerifyDeploymentOptions): Promis
 
 function explained(error: unknown, settings: Settings, topic: string): unknown {
   if (error instanceof FatalError || !(error instanceof Error)) return error
-  if ((error as { type?: string }).type === 'UNKNOWN_TOPIC_OR_PARTITION') {
+  if (isTopicMissing(error)) {
     return new FatalError('TOPIC_MISSING', `The topic '${topic}' does not exist.`, 'Check MILLRACE_KAFKA.', error)
   }
   if (error.name.startsWith('KafkaJS')) return kafkaFailure(error, settings)
