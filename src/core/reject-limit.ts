@@ -9,6 +9,7 @@
  * operator has redriven is known to have been bad and counts as neither good nor bad.
  */
 import type { Decoded, Slice } from './batch.ts'
+import { count } from './count.ts'
 import { FatalError } from './errors.ts'
 import { rejectCodes } from './verdict.ts'
 
@@ -118,4 +119,3 @@ function add(codes: Codes, more: Readonly<Codes>): void {
 }
 
 const redriven = (slice: Slice) => slice.redriven ?? 0
-const count = (value: number) => value.toLocaleString('en')

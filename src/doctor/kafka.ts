@@ -1,5 +1,6 @@
 /** The doctor on Kafka: reachable, speaking our versions, the topic fit for its task, the group open to us. */
 import type { Admin, ITopicMetadata } from 'kafkajs'
+import { dayMs } from '../core/day.ts'
 import type { Settings } from '../core/settings.ts'
 import { kafkaFailure, openKafka } from '../process/connect-kafka.ts'
 import { lackingKafka } from '../process/rights-kafka.ts'
@@ -13,7 +14,6 @@ export interface KafkaFacts {
 
 const mib = (bytes: number) => `${(bytes / 1024 ** 2).toFixed(1)} MiB`
 const topicResource = 2
-const dayMs = 86_400_000
 
 export async function checkKafka(
   chart: Chart,

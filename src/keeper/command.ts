@@ -9,11 +9,11 @@ import { connectPostgres, postgresFailure } from '../process/connect-postgres.ts
 import { type AuditEntry, audit } from '../schema/audit.ts'
 import { requireSchema, schemaState } from '../schema/migrate.ts'
 import { ensurePartitions, type Partition, type Partitions, readPartitions } from '../schema/partitions.ts'
-import { type Session, sqlState } from '../schema/sql.ts'
+import { quoted, type Session, sqlState } from '../schema/sql.ts'
 import type { PartitionsAction, PartitionsFlags } from './flags.ts'
 import { listPartitions, renderList, size } from './list.ts'
 import { dueToRetire, dueToSeal, isClosed, isSealed } from './plan.ts'
-import { quoted, retire } from './retire.ts'
+import { retire } from './retire.ts'
 import { seal } from './seal.ts'
 import { type Duty, inTurn, keeperSession } from './turn.ts'
 

@@ -1,4 +1,5 @@
 /** What `millrace partitions list` tells: the catalog's view of each day, and its first and last event. */
+import { count } from '../core/count.ts'
 import { dayMs, dayText, parseDay } from '../core/day.ts'
 import { showBytes } from '../core/settings-kinds.ts'
 import { type Partition, readPartitions } from '../schema/partitions.ts'
@@ -78,7 +79,6 @@ async function endsOf(session: Session, table: string, day: number) {
   return { oldest: text(rows[0].oldest), newest: text(rows[0].newest) }
 }
 
-const count = (value: number) => Math.round(value).toLocaleString('en')
 const clock = (time: string | null) => time?.slice(11, 23) ?? '-'
 
 export function size(bytes: number): string {

@@ -11,7 +11,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TransientError } from '../core/errors.ts'
 import { type Partition, type Partitions, readPartitions } from '../schema/partitions.ts'
-import { type Session, sqlState } from '../schema/sql.ts'
+import { quoted, type Session, sqlState } from '../schema/sql.ts'
 import { begun, type Retention, retireNotes } from './plan.ts'
 
 export interface RetireOptions {
@@ -21,7 +21,6 @@ export interface RetireOptions {
   readonly pauseMs?: number
 }
 
-export const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
 const qualified = ({ schema }: Partitions, name: string) => `${quoted(schema)}.${quoted(name)}`
 
 export const keptName = (table: string, partition: string) => `${table}_detached${partition.slice(-11)}`

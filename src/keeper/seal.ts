@@ -7,9 +7,8 @@
  */
 import { FatalError } from '../core/errors.ts'
 import { readPartitions } from '../schema/partitions.ts'
-import { type Session, sqlState } from '../schema/sql.ts'
+import { quoted, type Session, sqlState } from '../schema/sql.ts'
 import { isSealed, sealedNote, sealIndexes, sealIndexName } from './plan.ts'
-import { quoted } from './retire.ts'
 
 export interface SealOptions {
   readonly signal: AbortSignal

@@ -1,10 +1,8 @@
 /** Carries plans out: one transaction for all of them, with a row of `audit` for each. */
 import { audit } from '../schema/audit.ts'
-import { type Session, transaction } from '../schema/sql.ts'
+import { quoted, type Session, transaction } from '../schema/sql.ts'
 import type { FullRow, Plan } from './plan.ts'
 import { type LedgerState, readLedger, type Target } from './read.ts'
-
-const identifier = (name: string) => `"${name.replaceAll('"', '""')}"`
 
 /** Partitions that somebody has moved since the plans were made: then nothing is done. */
 export async function apply(
@@ -73,7 +71,7 @@ async function setAside(
 ) {
   const places = 'kafka_topic = $1 AND kafka_partition = $2 AND kafka_offset >= $3'
   const { rows } = await session.query(
-    `WITH moved AS (UPDATE ${identifier(table)} SET kafka_topic = $4 WHERE ${places} RETURNING 1)
+    `WITH moved AS (UPDATE ${quoted(table)} SET kafka_topic = $4 WHERE ${places} RETURNING 1)
      SELECT count(*)::int AS count FROM moved`,
     [topic, partition, from, aside],
   )

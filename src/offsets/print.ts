@@ -1,4 +1,5 @@
 /** `millrace offsets` for people: a table, and beneath it what needs somebody. */
+import { count } from '../core/count.ts'
 import type { Stopped } from '../core/ledger.ts'
 import type { Plan, Range } from './plan.ts'
 
@@ -18,7 +19,7 @@ export interface Shown {
   readonly passedOver: readonly Range[]
 }
 
-const count = (value: number | null) => (value === null ? '-' : value.toLocaleString('en'))
+const orDash = (value: number | null) => (value === null ? '-' : count(value))
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((name, column) => Math.max(name.length, ...rows.map((row) => (row[column] as string).length)))
@@ -32,15 +33,15 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 export function renderShow(shown: readonly Shown[], topic: string, members: number): string {
   const rows = shown.map((one) => [
     String(one.partition),
-    count(one.startOffset),
-    count(one.nextOffset),
-    count(one.publishedOffset),
-    count(one.settledOffset),
-    count(one.earliestOffset),
-    count(one.latestOffset),
-    count(one.lagRecords),
+    orDash(one.startOffset),
+    orDash(one.nextOffset),
+    orDash(one.publishedOffset),
+    orDash(one.settledOffset),
+    orDash(one.earliestOffset),
+    orDash(one.latestOffset),
+    orDash(one.lagRecords),
     one.lagSeconds === null ? '-' : `${one.lagSeconds.toFixed(1)} s`,
-    count(one.headroomRecords),
+    orDash(one.headroomRecords),
     one.stopped === null ? one.state : `stopped: ${one.stopped.code}`,
   ])
   const head = [

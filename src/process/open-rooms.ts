@@ -1,6 +1,7 @@
 /** Connects, checks what must hold, and opens a technology for each room: the one place that says which. */
 import kafkajs from 'kafkajs'
 import type { Logger } from 'pino'
+import { dayMs } from '../core/day.ts'
 import { FatalError } from '../core/errors.ts'
 import type { KnownRun } from '../core/reject-limit.ts'
 import type { Settings } from '../core/settings.ts'
@@ -51,7 +52,6 @@ export interface OpenRoomsOptions {
   readonly onRedisBack: () => void
 }
 
-const dayMs = 86_400_000
 const hourMs = 3_600_000
 const valueBytesMax = 16 * 1024 * 1024
 /** kafkajs restarts inside itself so many times in a row before the process would rather start anew. */

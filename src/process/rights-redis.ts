@@ -3,11 +3,12 @@
  * sent with arguments that change nothing. No right is needed for the asking itself (ACL DRYRUN would be one).
  */
 import { Cluster, type Redis } from 'ioredis'
+import { addFunction } from '../flow/publish/redis.ts'
 import type { RedisClient } from './connect-redis.ts'
 
 /** What publish/ sends for a stream, and what its function does there. No stream takes an entry 0-0, and none has one below it. */
 const ofStream = (key: string): readonly (readonly [string, ...string[]])[] => [
-  ['FCALL', 'millrace2_add', '1', key, '0', '0', '0'],
+  ['FCALL', addFunction, '1', key, '0', '0', '0'],
   ['XINFO', 'STREAM', key],
   ['XADD', key, 'NOMKSTREAM', '0-0', 'event', ''],
   ['XTRIM', key, 'MINID', '0-0'],

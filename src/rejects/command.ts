@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
+import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { openKafka } from '../process/connect-kafka.ts'
@@ -14,7 +15,7 @@ import { type Session, sqlState } from '../schema/sql.ts'
 import { discard } from './discard.ts'
 import { describeFilter, type FilterFlags, readFilter, whole } from './filter.ts'
 import { groupings } from './flags.ts'
-import { count, renderGroups, renderList, renderReject } from './print.ts'
+import { renderGroups, renderList, renderReject } from './print.ts'
 import { actionOf, countAll, every, type FullReject, type Grouping, grouped, newest, one } from './read.ts'
 import { type RedriveFlags, redriveCommand } from './redrive-command.ts'
 

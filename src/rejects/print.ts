@@ -1,9 +1,9 @@
 /** Rejects for people. What a stranger's record says is never written to a terminal as it is: control characters are escaped. */
 import { isUtf8 } from 'node:buffer'
+import { count } from '../core/count.ts'
 import type { Action, FullReject, Group, RejectRow } from './read.ts'
 import type { Plan, Settled } from './redrive.ts'
 
-export const count = (value: number) => value.toLocaleString('en')
 const shownBytesMax = 2000
 const hexBytesMax = 256
 

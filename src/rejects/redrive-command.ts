@@ -1,5 +1,6 @@
 /** `millrace rejects redrive`: what would be sent, and with --yes the sending of it. What an interrupted redrive has left in doubt is settled first. */
 import type { Kafka } from 'kafkajs'
+import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { kafkaConfig, kafkaFailure } from '../process/connect-kafka.ts'
@@ -8,7 +9,7 @@ import type { Session } from '../schema/sql.ts'
 import type { RejectsContext, RejectsIo } from './command.ts'
 import { describeFilter, type FilterFlags, type RejectFilter, readFilter, whole } from './filter.ts'
 import { openRedriveLog, partitionsOf } from './kafka.ts'
-import { count, leftOut, progressBar, renderSettled } from './print.ts'
+import { leftOut, progressBar, renderSettled } from './print.ts'
 import {
   beginSequence,
   doubtful,

@@ -7,6 +7,9 @@ export interface Session {
   query(text: string, values?: unknown[]): Promise<{ rows: any[] }>
 }
 
+/** A name as an identifier in SQL text. */
+export const quoted = (name: string) => `"${name.replaceAll('"', '""')}"`
+
 /** SQLSTATE of a server's error; undefined for anything else. */
 export function sqlState(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null)?.code

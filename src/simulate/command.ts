@@ -3,6 +3,7 @@
  * A signal stops the schedule; what is in flight is awaited, and the last line is printed all the same.
  */
 import kafkajs, { type KafkaConfig } from 'kafkajs'
+import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
 import { readFlags, type SimulateFlags } from './flags.ts'
@@ -25,8 +26,6 @@ export interface SimulateIo {
   /** As in SimulateOptions. */
   readonly explain: (error: unknown) => FatalError
 }
-
-const count = (value: number) => Math.round(value).toLocaleString('en')
 
 function line(stats: SimulateStats, perSecond: number): string {
   const parts = [

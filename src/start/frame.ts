@@ -2,6 +2,7 @@
  * One frame of the live view, from one picture: never more lines than the terminal has, never wider. 80 by 24 holds everything that matters; what
  * more there is room for goes to charts, replicas and events.
  */
+import { count } from '../core/count.ts'
 import type { Picture, ReplicaPicture } from './picture.ts'
 import {
   bar,
@@ -10,7 +11,6 @@ import {
   chart,
   clip,
   clock,
-  count,
   fit,
   heat,
   milliseconds,

@@ -1,6 +1,7 @@
 /** The live view where there is no terminal: one plain line a second. */
+import { count } from '../core/count.ts'
 import type { Picture } from './picture.ts'
-import { count, milliseconds } from './style.ts'
+import { milliseconds } from './style.ts'
 
 export function renderLine(picture: Picture): string {
   const { load, stored, published, replicas, totals, rooms, bottleneck } = picture

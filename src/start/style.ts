@@ -1,3 +1,4 @@
+import { count } from '../core/count.ts'
 /** Text for terminals: numbers as people read them, bars and charts out of characters, colours where there are any. Pure. */
 
 export interface Style {
@@ -43,8 +44,6 @@ export function clip(line: string, width: number): string {
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are escapes
 const escapes = /(\x1b\[[0-9;]*m)/
-
-export const count = (value: number): string => Math.round(value).toLocaleString('en')
 
 /** Short enough for a column: 6,667  66.7k  1.23M. */
 export function brief(value: number): string {

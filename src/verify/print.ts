@@ -1,7 +1,6 @@
 /** The proof for people: a table of what was counted, a verdict in one line, and sentences for the first things that are wrong. */
+import { count } from '../core/count.ts'
 import type { VerifyResult } from './verify.ts'
-
-const count = (value: number) => value.toLocaleString('en')
 
 /** `produced` is what Kafka holds of the range that was judged. */
 export function renderVerify(result: VerifyResult, streams: boolean): string {

@@ -4,6 +4,7 @@ import type { CopyOfDay, Decoded, Packed, Slice } from '../../core/batch.ts'
 import { ByteWriter } from '../../core/bytes.ts'
 import { CodecError, codecNames } from '../../core/codecs.ts'
 import { CopyWriter } from '../../core/copy.ts'
+import { dayOf } from '../../core/day.ts'
 import { EventView, ID, SOURCE, SUBJECT, TENANT, TYPE } from '../../core/event.ts'
 import { writeEventId } from '../../core/identity.ts'
 import { RecordFormatError, RecordView, unpackRun } from '../../core/record.ts'
@@ -11,7 +12,6 @@ import { type Reject, reject, type Verdict } from '../../core/verdict.ts'
 import type { ConsumerDefinition } from '../../define.ts'
 import type { DecodeLimits } from './port.ts'
 
-const dayMs = 86_400_000
 const noBytes = new Uint8Array(0)
 
 export function decodeBatch(
@@ -129,7 +129,7 @@ export function decodeBatch(
             entryEnd[rows] = entries.length
           }
           if (!again) {
-            const day = Math.floor(eventMs / dayMs)
+            const day = dayOf(eventMs)
             if (day !== currentDay) {
               currentDay = day
               current = copies.get(day) ?? null

@@ -5,7 +5,7 @@
  */
 import type pg from 'pg'
 import type { Decoded } from '../../core/batch.ts'
-import { dayMs } from '../../core/day.ts'
+import { dayOf } from '../../core/day.ts'
 import { formatUuid } from '../../core/identity.ts'
 import { copyRowBounds, readInt64 } from './read-copy.ts'
 import * as sql from './sql.ts'
@@ -111,7 +111,7 @@ export function rowsOfCopies({ copies, rows }: Decoded): number[][] {
   const places = new Map(copies.map(({ day }) => [day, [] as number[]]))
   const ids = Buffer.from(rows.ids.buffer, rows.ids.byteOffset, rows.ids.length)
   for (let row = 0; row < rows.count; row++) {
-    places.get(Math.floor(ids.readUIntBE(row * 16, 6) / dayMs))?.push(row)
+    places.get(dayOf(ids.readUIntBE(row * 16, 6)))?.push(row)
   }
   return copies.map(({ day }) => places.get(day) as number[])
 }

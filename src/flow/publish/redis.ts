@@ -13,9 +13,11 @@ import { streamKey } from './keys.ts'
 import type { Publish, Streams } from './port.ts'
 
 const library = readFileSync(new URL('./add.lua', import.meta.url), 'utf8')
-const add = 'millrace2_add'
+export const addFunction = 'millrace2_add'
 const callEntriesMax = 500
 const callBytesMax = 1024 * 1024
+
+const mastersOf = (redis: Redis | Cluster): Redis[] => (redis instanceof Cluster ? redis.nodes('master') : [redis])
 
 export interface RedisPublishOptions {
   readonly redis: Redis | Cluster
@@ -24,6 +26,7 @@ export interface RedisPublishOptions {
 
 /** What goes to one stream in one call. */
 interface Part {
+  readonly key: string
   readonly family: string
   /** The streams of its partition, to be told when the call went through. */
   readonly streams: Streams
@@ -32,28 +35,20 @@ interface Part {
   readonly args: (string | Buffer)[]
 }
 
-/** One function call: streams by key, each with its entries in order. */
+/** One function call: streams, each with its entries in order. */
 interface Call {
-  readonly parts: Map<string, Part>
+  readonly parts: Part[]
   entries: number
   bytes: number
 }
 
 export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publish {
   async function load(): Promise<void> {
-    const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis]
-    await Promise.all(nodes.map((node) => node.function('LOAD', 'REPLACE', library)))
+    await Promise.all(mastersOf(redis).map((node) => node.function('LOAD', 'REPLACE', library)))
   }
 
-  async function send(call: Call): Promise<number> {
-    const keys: string[] = []
-    const args: (string | Buffer | number)[] = [streamLengthMax]
-    for (const [key, { expected, args: entries }] of call.parts) {
-      keys.push(key)
-      args.push(expected, entries.length / 2)
-      for (const one of entries) args.push(one)
-    }
-    const run = () => redis.fcall(add, keys.length, ...keys, ...args) as Promise<number>
+  /** A server may lack the function: a new node, a flushed one, or the first start. */
+  async function withFunction<T>(run: () => Promise<T>): Promise<T> {
     try {
       return await run()
     } catch (error) {
@@ -63,9 +58,20 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
     }
   }
 
+  function send(call: Call): Promise<number> {
+    const keys: string[] = []
+    const args: (string | Buffer | number)[] = [streamLengthMax]
+    for (const { key, expected, args: entries } of call.parts) {
+      keys.push(key)
+      args.push(expected, entries.length / 2)
+      for (const one of entries) args.push(one)
+    }
+    return withFunction(() => redis.fcall(addFunction, keys.length, ...keys, ...args) as Promise<number>)
+  }
+
   /** ioredis writes each command to the socket as it comes; a system call per command was a fifth of the main thread's time. */
   function inOneWrite<T>(write: () => T): T {
-    const sockets = (redis instanceof Cluster ? redis.nodes('master') : [redis]).map((node) => node.stream)
+    const sockets = mastersOf(redis).map((node) => node.stream)
     for (const socket of sockets) socket?.cork()
     try {
       return write()
@@ -105,23 +111,16 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
         if (result.status === 'rejected') throw classifyRedis(result.reason)
         added += Number(result.value)
       }
-      for (const { parts } of calls) for (const { streams, family, last } of parts.values()) streams.set(family, last)
+      for (const { parts } of calls) for (const { streams, family, last } of parts) streams.set(family, last)
       return added
     },
 
     async probe() {
       try {
         // Without keys it adds nothing, but is refused like any write: read-only, out of memory, no such function.
-        const nodes = redis instanceof Cluster ? redis.nodes('master') : [redis]
+        const nodes = mastersOf(redis)
         if (nodes.length === 0) throw new TransientError('REDIS_UNREACHABLE', 'the cluster has no master')
-        await Promise.all(
-          nodes.map((node) =>
-            node.fcall(add, 0, 0).catch((error: unknown) => {
-              if (!lacksFunction(error)) throw error
-              return node.function('LOAD', 'REPLACE', library)
-            }),
-          ),
-        )
+        await withFunction(() => Promise.all(nodes.map((node) => node.fcall(addFunction, 0, 0))))
       } catch (error) {
         throw classifyRedis(error)
       }
@@ -140,6 +139,8 @@ function callsOf(batch: Decoded, foreign: Foreign, streamsOf: readonly Streams[]
   let at = -1
   /** Where each stream will stand when the calls before have been carried out. */
   let reached = new Map<string, number>()
+  /** By family: what this call holds of this partition. */
+  let parts = new Map<string, Part>()
   for (let row = 0; row < rows.count; row++) {
     if (foreign?.has(row)) continue
     const slice = rows.slice[row] as number
@@ -147,21 +148,25 @@ function callsOf(batch: Decoded, foreign: Foreign, streamsOf: readonly Streams[]
       at = slice
       if (byPartition) call = null
       reached = new Map(streamsOf[slice])
+      parts = new Map()
     }
     const start = rows.entryStart[row] as number
     const end = rows.entryEnd[row] as number
     const entry = view(entryBytes, start, end)
     if (call === null || call.entries === callEntriesMax || call.bytes + entry.length > callBytesMax) {
-      call = { parts: new Map(), entries: 0, bytes: 0 }
+      call = { parts: [], entries: 0, bytes: 0 }
       calls.push(call)
+      parts = new Map()
     }
     const family = families[rows.family[row] as number] as string
     const id = (rows.offset[row] as number) + 1
-    const key = streamKey(family, slices[slice]?.partition ?? -1)
-    let part = call.parts.get(key)
+    let part = parts.get(family)
     if (part === undefined) {
-      part = { family, streams: streamsOf[slice] as Streams, expected: reached.get(family) ?? 0, last: 0, args: [] }
-      call.parts.set(key, part)
+      const key = streamKey(family, slices[slice]?.partition ?? -1)
+      const streams = streamsOf[slice] as Streams
+      part = { key, family, streams, expected: reached.get(family) ?? 0, last: 0, args: [] }
+      parts.set(family, part)
+      call.parts.push(part)
     }
     part.args.push(String(id), entry)
     // What comes by again lies below what the stream already holds.
