@@ -1,4 +1,7 @@
-/** A TCP proxy between a replica and a server: it passes bytes on, until a test holds them back or cuts the line. */
+/**
+ * A TCP proxy between a replica and a server: it passes bytes on, until a test holds them back, delays them, cuts the line, or lets it lead elsewhere
+ * (as an address does that moves to another machine).
+ */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 export interface Line {
@@ -20,16 +23,30 @@ export interface TcpProxy {
   /** From now on nothing passes in either direction, on new connections neither. */
   hold(): void
   release(): void
+  /** All lines are reset now, and whoever connects is reset at once, until mend(). */
+  cut(): void
+  mend(): void
+  /** All lines are reset, once. */
   cutAll(): void
+  /** Whatever a client sends reaches the server so much later, in its order; 0: as it comes. */
+  delay(ms: number): void
+  /** New connections lead there; those that are open stay where they are. */
+  switchTo(target: string): void
   close(): Promise<void>
 }
 
 export async function startProxy(target: string, filterOf?: (line: Line) => Filter): Promise<TcpProxy> {
-  const { hostname, port } = new URL(target)
+  let { hostname, port } = new URL(target)
   const lines = new Set<Line>()
   let isHeld = false
+  let isCut = false
+  let delayMs = 0
 
   const listener = createServer({ noDelay: true }, (client) => {
+    if (isCut) {
+      client.resetAndDestroy()
+      return
+    }
     const server = connect({ host: hostname, port: Number(port), noDelay: true })
     const line: Line = {
       client,
@@ -44,13 +61,14 @@ export async function startProxy(target: string, filterOf?: (line: Line) => Filt
       fromClient: (bytes) => void server.write(bytes),
       fromServer: (bytes) => void client.write(bytes),
     }
-    client.on('data', filter.fromClient).on('end', () => server.end())
+    const later = inOrder(() => delayMs)
+    client.on('data', (bytes) => later(() => filter.fromClient(bytes))).on('end', () => later(() => server.end()))
     server.on('data', filter.fromServer).on('end', () => client.end())
     client.on('error', () => server.destroy())
     server.on('error', () => client.destroy())
     client.on('close', () => {
       lines.delete(line)
-      server.end()
+      later(() => server.end())
     })
     if (isHeld) pause(line)
   })
@@ -78,11 +96,49 @@ export async function startProxy(target: string, filterOf?: (line: Line) => Filt
         server.resume()
       }
     },
+    cut() {
+      isCut = true
+      cutAll()
+    },
+    mend() {
+      isCut = false
+    },
     cutAll,
+    delay(ms) {
+      delayMs = ms
+    },
+    switchTo(next) {
+      ;({ hostname, port } = new URL(next))
+    },
     async close() {
       cutAll()
       await new Promise((resolve) => listener.close(resolve))
     },
+  }
+}
+
+/** Runs what it is given after the delay of that moment, and never before what it was given earlier. */
+function inOrder(delayMs: () => number): (work: () => void) => void {
+  const waiting: { readonly dueMs: number; readonly work: () => void }[] = []
+  const next = () => {
+    for (let [first] = waiting; first !== undefined; [first] = waiting) {
+      const leftMs = first.dueMs - performance.now()
+      if (leftMs > 0) {
+        setTimeout(next, Math.ceil(leftMs))
+        return
+      }
+      waiting.shift()
+      first.work()
+    }
+  }
+  return (work) => {
+    const ms = delayMs()
+    if (waiting.length === 0 && ms === 0) {
+      work()
+      return
+    }
+    waiting.push({ dueMs: performance.now() + ms, work })
+    if (waiting.length === 1) setTimeout(next, ms)
   }
 }
 
