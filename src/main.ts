@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { availableParallelism, hostname } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Argument, Command, CommanderError } from 'commander'
 import { explain, FatalError } from './core/errors.ts'
@@ -86,7 +87,12 @@ program
       version,
       logger: createLogger({ settings, consumer: name, replica, terminal: process.stderr.isTTY }),
       metrics: createMetrics(),
-      clock: { nowMs: Date.now, steadyMs: () => performance.now(), random: Math.random },
+      clock: {
+        nowMs: Date.now,
+        steadyMs: () => performance.now(),
+        random: Math.random,
+        sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+      },
       drain: stopSignal().first,
       onServing: (adminUrl) => process.send?.({ type: 'ready', adminUrl, pid: process.pid }),
     })

@@ -1,11 +1,14 @@
 /** The same work again while the world is busy: capped exponential backoff with jitter, ended by success, another error, or the signal. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { TransientError } from './errors.ts'
+
+/** Resolves after so many milliseconds; rejects when the signal is aborted. Whoever waits is given one: a simulation has its own time. */
+export type Sleep = (ms: number, signal: AbortSignal) => Promise<void>
 
 export interface Backoff {
   readonly minMs: number
   readonly maxMs: number
   readonly random: () => number
+  readonly sleep: Sleep
 }
 
 export async function retry<T>(
@@ -24,7 +27,7 @@ export async function retry<T>(
       const delayMs = cap * (0.5 + backoff.random() / 2)
       onRetry(error, attempt, delayMs)
       // Aborted: what comes out is the signal's reason (fenced, say), not the timer's own word for it.
-      await sleep(delayMs, undefined, { signal }).catch(() => signal.throwIfAborted())
+      await backoff.sleep(delayMs, signal).catch(() => signal.throwIfAborted())
     }
   }
 }

@@ -8,7 +8,7 @@
  *
  * How long that may last is Kafka's retention: what it no longer holds cannot be published later.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
+import type { Sleep } from '../core/backoff.ts'
 import { TransientError } from '../core/errors.ts'
 
 export interface AbsenceOptions {
@@ -17,6 +17,7 @@ export interface AbsenceOptions {
   /** Resolves when publish/ could write again. */
   readonly probe: () => Promise<void>
   readonly now: () => number
+  readonly sleep: Sleep
   readonly signal: AbortSignal
   readonly on: {
     away(error: TransientError): void
@@ -73,10 +74,10 @@ export class Absence<Lane> {
   }
 
   async #probe(): Promise<void> {
-    const { probe, probeMs, signal, now, on } = this.#options
+    const { probe, probeMs, signal, now, sleep, on } = this.#options
     for (;;) {
       try {
-        await sleep(probeMs, undefined, { signal, ref: false })
+        await sleep(probeMs, signal)
         await probe()
         break
       } catch (error) {

@@ -6,9 +6,8 @@
  * Whatever is wrong before the first record is one FatalError. While serving, a lost lane starts over behind the gate; anything fatal or unknown ends
  * the process. `drain` aborted: finish what was taken in, settle, leave, return. No progress while there is lag: end, so that a supervisor can act.
  */
-import { setInterval as every, setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { retry } from '../core/backoff.ts'
+import { retry, type Sleep } from '../core/backoff.ts'
 import { FatalError, TransientError } from '../core/errors.ts'
 import type { Room } from '../core/marks.ts'
 import type { Metrics } from '../core/metrics.ts'
@@ -37,7 +36,12 @@ export interface LifecycleOptions {
   readonly version: string
   readonly logger: Logger
   readonly metrics: Metrics
-  readonly clock: { readonly nowMs: () => number; readonly steadyMs: () => number; readonly random: () => number }
+  readonly clock: {
+    readonly nowMs: () => number
+    readonly steadyMs: () => number
+    readonly random: () => number
+    readonly sleep: Sleep
+  }
   /** Aborted: drain and return. */
   readonly drain: AbortSignal
   readonly onServing?: (adminUrl: string) => void
@@ -89,18 +93,23 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     records: metrics.counter('records_total', { room: 'settle' }),
     batches: metrics.counter('batches_total', { room: 'settle' }),
   }
-  const settler = openSettler(consume.settle, settings.settleMs, {
-    committed(records) {
-      settleCounters.records.add(records)
-      settleCounters.batches.add()
+  const settler = openSettler(
+    consume.settle,
+    { intervalMs: settings.settleMs, sleep: clock.sleep },
+    {
+      committed(records) {
+        settleCounters.records.add(records)
+        settleCounters.batches.add()
+      },
+      failed: (error) => logger.debug({ err: error }, 'the offset mirror is late'),
     },
-    failed: (error) => logger.debug({ err: error }, 'the offset mirror is late'),
-  })
+  )
   stack.defer(() => settler.stop())
 
   // Lanes, the gate, and what they tell.
   const down = new Map<string, number>()
-  const backoff = { minMs: settings.retryBackoffMinMs, maxMs: settings.retryBackoffMaxMs, random: clock.random }
+  const { random, sleep } = clock
+  const backoff = { minMs: settings.retryBackoffMinMs, maxMs: settings.retryBackoffMaxMs, random, sleep }
   const retrying = (room: Room, error: TransientError, attempt: number, delayMs: number) => {
     metrics.counter('retries_total', { room, code: error.code }).add()
     if (room === 'publish') streamsInDoubt = true
@@ -117,6 +126,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     probeMs: settings.retryBackoffMaxMs,
     probe: () => publish.probe(),
     now: clock.nowMs,
+    sleep,
     signal: stop.signal,
     on: {
       away(error) {
@@ -344,7 +354,8 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
 
   /** Once a second: is there progress? */
   async function watch(): Promise<void> {
-    for await (const _ of every(1000, undefined, { signal: stop.signal, ref: false })) {
+    for (;;) {
+      await sleep(1000, stop.signal)
       observeHealth()
       void compareWhatIsInDoubt()
       void survey().catch(fail)
@@ -365,7 +376,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     logger.info('draining')
     const drained = drainAll()
     drained.catch(() => {})
-    const late = sleep(settings.drainMs, undefined, { signal: stop.signal, ref: false }).then(() => {
+    const late = sleep(settings.drainMs, stop.signal).then(() => {
       throw new FatalError(
         'DRAIN_TIMEOUT',
         `The drain did not end within ${settings.drainMs} ms.`,
@@ -379,7 +390,9 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     stop.abort(error)
     await Promise.allSettled(serving)
     // Leaving lets the others take over at once; a client that has given up must not keep us.
-    await Promise.race([consume.stop().catch(() => {}), sleep(3000, undefined, { ref: false })])
+    const given = new AbortController()
+    await Promise.race([consume.stop().catch(() => {}), sleep(3000, given.signal)])
+    given.abort()
     throw error
   } finally {
     stop.abort(new Error('ended'))

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import fc from 'fast-check'
 import { type Backoff, retry } from '../../src/core/backoff.ts'
 import { FatalError, LostError, TransientError } from '../../src/core/errors.ts'
 
 const busy = () => new TransientError('POSTGRES_BUSY', 'busy')
-const quick: Backoff = { minMs: 0, maxMs: 0, random: () => 0 }
+const sleep: Backoff['sleep'] = (ms, signal) => delay(ms, undefined, { signal })
+const quick: Backoff = { minMs: 0, maxMs: 0, random: () => 0, sleep }
 const never = new AbortController().signal
 
 test('transient errors are tried again until it works; each retry is told with its number', async () => {
@@ -49,7 +51,7 @@ test('a delay is between half of its cap and all of it', async () => {
           async () => {
             throw busy()
           },
-          { minMs, maxMs, random: () => random },
+          { minMs, maxMs, random: () => random, sleep },
           stop.signal,
           (_, __, delayMs) => {
             delays.push(delayMs)
@@ -71,7 +73,7 @@ test('delays double up to the cap, also after a hundred attempts', async () => {
     async (attempt) => {
       if (attempt < 100) throw busy()
     },
-    { minMs: 0.01, maxMs: 0.05, random: () => 1 },
+    { minMs: 0.01, maxMs: 0.05, random: () => 1, sleep },
     never,
     (_, __, delayMs) => delays.push(delayMs),
   )
@@ -88,7 +90,7 @@ test('aborted while waiting: the reason comes out, whatever it is, and no new at
       attempts++
       throw busy()
     },
-    { minMs: 60_000, maxMs: 60_000, random: () => 0 },
+    { minMs: 60_000, maxMs: 60_000, random: () => 0, sleep },
     stop.signal,
     () => setImmediate(() => stop.abort(new LostError('FENCED', 'another process'))),
   )

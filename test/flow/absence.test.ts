@@ -20,6 +20,7 @@ function openAbsence(graceMs = 1000) {
       return probe.answer.promise
     },
     now: () => nowMs,
+    sleep: () => turn(),
     signal: new AbortController().signal,
     on: {
       away: (error) => told.push(`away: ${error.code}`),

@@ -3,7 +3,7 @@
  * checkers look at is the world, not what a process says of itself.
  */
 import assert from 'node:assert/strict'
-import { setImmediate as turn } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import pino from 'pino'
 import type { Decoded } from '../../src/core/batch.ts'
 import { LostError } from '../../src/core/errors.ts'
@@ -26,6 +26,8 @@ import { type LaneObserver, observeLane } from '../../src/process/observe.ts'
 import { serveLanes } from '../../src/process/serve-lanes.ts'
 import { definition, type EventSpec, eventText, limits, nowMs } from './batches.ts'
 
+export const sleep = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal })
+
 /** Whoever waits for Redis waits as long as it takes. */
 export const neverAway = () =>
   new Absence<Lane>({
@@ -33,6 +35,7 @@ export const neverAway = () =>
     probeMs: 0,
     probe: async () => {},
     now: () => 0,
+    sleep,
     signal: new AbortController().signal,
     on: { away() {}, back() {}, failed() {} },
   })
@@ -146,13 +149,18 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
     fetchBatchesMax: 3,
   })
   const consume = options.consume?.(plainConsume) ?? plainConsume
-  const settler = openSettler(consume.settle, 1, { committed() {}, failed: (error) => !dead && fail(error) })
-  const backoff = { minMs: 0, maxMs: 0, random: () => 0 }
+  const settler = openSettler(
+    consume.settle,
+    { intervalMs: 1, sleep },
+    { committed() {}, failed: (error) => !dead && fail(error) },
+  )
+  const backoff = { minMs: 0, maxMs: 0, random: () => 0, sleep }
   const absence = new Absence<Lane>({
     graceMs: options.storesOn ? 0 : Number.POSITIVE_INFINITY,
     probeMs: 0,
     probe: () => publish.probe(),
     now: () => nowMs,
+    sleep,
     signal: stop.signal,
     on: { away() {}, back: () => catchUp(), failed: (error) => !dead && fail(error) },
   })

@@ -15,6 +15,7 @@ import {
   neverAway,
   openHouse,
   rangesOf,
+  sleep,
   startProcess,
   until,
 } from './house.ts'
@@ -328,7 +329,7 @@ const quiet: Observer = {
   published() {},
   retrying() {},
 }
-const backoff = { minMs: 0, maxMs: 0, random: () => 0 }
+const backoff = { minMs: 0, maxMs: 0, random: () => 0, sleep }
 
 function oneLane(): { lane: Lane; state: PartitionState } {
   const lane = new Lane(0, { rowsMax: 1, bytesMax: 1_000_000 }, () => {})
@@ -406,7 +407,7 @@ test('aborted from outside while a room waits to try again: the reason, at once'
     absence: neverAway(),
     admit() {},
   }
-  const hour = { minMs: 3_600_000, maxMs: 3_600_000, random: () => 0 }
+  const hour = { minMs: 3_600_000, maxMs: 3_600_000, random: () => 0, sleep }
   const flowing = flow(lane, rooms, hour, quiet, outer.signal)
   for (let n = 0; n < 10; n++) await turn()
   outer.abort(new LostError('STREAM_LOST', 'gone'))

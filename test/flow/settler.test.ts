@@ -49,12 +49,16 @@ function openRecorder(answer: () => void | Promise<void> = () => {}) {
       }
     },
   }
-  const settler = openSettler(settle, intervalMs, {
-    committed: (records) => {
-      settled += records
+  const settler = openSettler(
+    settle,
+    { intervalMs, sleep: (ms, signal) => sleep(ms, undefined, { signal }) },
+    {
+      committed: (records) => {
+        settled += records
+      },
+      failed: (error) => failures.push(error),
     },
-    failed: (error) => failures.push(error),
-  })
+  )
   return { settler, commits, failures, settled: () => settled, next: () => happened.promise }
 }
 

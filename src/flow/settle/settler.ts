@@ -1,5 +1,5 @@
 /** settle/'s pace: at most one commit under way and one per interval, each carrying all that has been published since. A failed one is simply late. */
-import { setTimeout as sleep } from 'node:timers/promises'
+import type { Sleep } from '../../core/backoff.ts'
 import type { PartitionState } from '../lane.ts'
 import type { Settle } from './port.ts'
 
@@ -13,7 +13,7 @@ export interface Settler {
 
 export function openSettler(
   settle: Settle,
-  intervalMs: number,
+  pace: { readonly intervalMs: number; readonly sleep: Sleep },
   on: { committed(records: number): void; failed(error: unknown): void },
 ): Settler {
   const outstanding = new Set<PartitionState>()
@@ -42,7 +42,7 @@ export function openSettler(
   }
 
   async function later(): Promise<void> {
-    await sleep(intervalMs, undefined, { ref: false, signal: stopping.signal }).catch(() => {})
+    await pace.sleep(pace.intervalMs, stopping.signal).catch(() => {})
     scheduled = false
     if (stopping.signal.aborted) return
     committing = commit()
