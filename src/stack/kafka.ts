@@ -1,7 +1,8 @@
-/** A single Kafka broker that is its own controller (KRaft): its settings, its JVM, and when it is ready. */
+/** A Kafka broker that is its own controller, or one of several nodes that are both (KRaft): its settings, its JVM, and when it is ready. */
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Kafka, logLevel } from 'kafkajs'
@@ -88,7 +89,10 @@ export function kafkaMarker(folder: string): string[] {
   return [`@${join(folder, 'kafka.jvm')}`, 'kafka.Kafka']
 }
 
-/** `quick` and `lasting` as the stack's options say: a small heap and a short broker session, or the second compiler. */
+/**
+ * `quick` and `lasting` as the stack's options say: a small heap and a short broker session, or the second compiler.
+ * A node of a larger cluster is made by overrides: its `node.id`, the quorum's voters, its listeners.
+ */
 export function launchKafka(
   parts: KafkaParts,
   folder: string,
@@ -98,6 +102,7 @@ export function launchKafka(
 ): Launch {
   const data = join(folder, 'kafka')
   const properties = join(folder, 'kafka.properties')
+  const id = Number(overrides['node.id'] ?? settings['node.id'])
   return {
     words: () => [parts.java, ...kafkaMarker(folder), properties],
     stopSignal: 'SIGTERM',
@@ -109,6 +114,7 @@ export function launchKafka(
       if (!existsSync(data)) {
         rmSync(`${data}.new`, { recursive: true, force: true })
         cpSync(parts.format, `${data}.new`, { recursive: true })
+        if (id !== 1) nameNode(`${data}.new`, id)
         renameSync(`${data}.new`, data)
       }
       const flags = jvmFlags(parts, kind)
@@ -116,11 +122,22 @@ export function launchKafka(
       writeFileSync(join(folder, 'kafka.jvm'), quoted.join(''))
       writeFileSync(properties, brokerProperties(data, ports, { ...(kind.quick ? quickSettings : {}), ...overrides }))
     },
-    ready: (signal) => kafkaReady(ports.kafka, signal),
+    ready: (signal) => kafkaReady(ports.kafka, id, signal),
   }
 }
 
-async function kafkaReady(port: number, signal: AbortSignal): Promise<void> {
+/** The folder was formatted as node 1. Another node of that cluster differs in two lines, as kafka-storage would write them. */
+function nameNode(data: string, id: number): void {
+  const file = join(data, 'meta.properties')
+  const text = readFileSync(file, 'utf8')
+  const directory = createHash('sha256').update(`${id} of ${text}`).digest().subarray(0, 16).toString('base64url')
+  writeFileSync(
+    file,
+    text.replace(/^node\.id=.*$/m, `node.id=${id}`).replace(/^directory\.id=.*$/m, `directory.id=${directory}`),
+  )
+}
+
+async function kafkaReady(port: number, id: number, signal: AbortSignal): Promise<void> {
   mendKafkajs()
   const client = new Kafka({
     brokers: [`127.0.0.1:${port}`],
@@ -136,7 +153,7 @@ async function kafkaReady(port: number, signal: AbortSignal): Promise<void> {
       await admin.connect()
       const { brokers, controller } = await admin.describeCluster()
       // A broker that has not caught up with the controller is fenced and not in the list.
-      if (brokers.length === 1 && controller !== null) return
+      if (brokers.some(({ nodeId }) => nodeId === id) && controller !== null) return
     } catch {
       // not yet
     } finally {
@@ -152,7 +169,7 @@ export async function warmUp(java: string, args: string[], port: number, signal?
   const gone = once(child, 'exit').catch(() => {})
   const limit = AbortSignal.any([AbortSignal.timeout(60_000), ...(signal ? [signal] : [])])
   try {
-    await Promise.race([kafkaReady(port, limit), gone])
+    await Promise.race([kafkaReady(port, 1, limit), gone])
     child.kill('SIGTERM')
     await Promise.race([gone, sleep(30_000, undefined, { signal: limit })])
   } catch {
