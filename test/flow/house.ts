@@ -119,7 +119,7 @@ export interface Process {
   kill(): Promise<void>
 }
 
-/** What src/process/lifecycle.ts puts together, without servers, settings and the admin port. */
+/** What src/process/service.ts puts together, with hooks between the parts. */
 export function startProcess(house: House, options: ProcessOptions = {}): Process {
   const { lanes: laneCount = 2, rowsMax = 50, bytesInFlightMax = 1_000_000 } = options
   const stop = new AbortController()
