@@ -7,16 +7,41 @@
  *   hold     what would commit waits at the proxy until release(): the transaction stays open with its locks
  *
  * What commits is the last CopyDone of `BEGIN; ...; COPY ...; COMMIT` in one message, or the message that ends in COMMIT where no COPY follows it.
+ *
+ * Or it stops a transaction at a named place for good, the moment it gets there, so that the client can be killed exactly then.
  */
 import { startProxy, type TcpProxy } from './proxy.ts'
 
 export type Fate = 'pass' | 'before' | 'during' | 'answer' | 'hold'
+
+/**
+ * Where a storing transaction can be stopped, in the order in which it passes:
+ *
+ *   begin         nothing of it has reached the server
+ *   locked        the ledger is moved and its rows are locked, the server's answer to that is here; no data was sent on
+ *   mid-copy      half of the first COPY's data was sent on
+ *   copied        all data was sent on, but not the end of the last COPY, behind which the server would commit
+ *   commit-sent   all was sent on; the answer is not awaited
+ *   commit-done   the server has answered COMMIT; the answer is not delivered
+ *   answered      the answer was delivered just now
+ */
+export const places = ['begin', 'locked', 'mid-copy', 'copied', 'commit-sent', 'commit-done', 'answered'] as const
+export type Place = (typeof places)[number]
+
+/** A transaction that was stopped: what it would move in the ledger. */
+export interface Stopped {
+  readonly slices: readonly { readonly partition: number; readonly firstOffset: number; readonly nextOffset: number }[]
+  /** The server has heard that the client is gone: now the outcome is final. */
+  readonly over: Promise<void>
+}
 
 export interface CommitProxy extends TcpProxy {
   /** How often each fate came to pass. */
   readonly fates: Readonly<Record<Fate, number>>
   /** Lets what was held go on. */
   releaseHeld(): void
+  /** The next transaction that gets to the place goes no further, and `kill` is called in that very moment. */
+  stopAt(place: Place, kill: () => void): Promise<Stopped>
 }
 
 interface Frame {
@@ -46,16 +71,44 @@ function framer(onFrame: (frame: Frame) => void, startsUntyped: boolean): (bytes
   }
 }
 
+/** What `CALL millrace_advance(consumer, topic, partitions, first offsets, next offsets, ...)` is about. */
+function slicesOf(text: string): Stopped['slices'] {
+  const [, ...lists] = /CALL millrace_advance\(.*?'\{([\d,]*)\}','\{([\d,]*)\}','\{([\d,]*)\}'/.exec(text) ?? []
+  const [partitions = [], first = [], next = []] = lists.map((list) => list.split(',').map(Number))
+  return partitions.map((partition, at) => ({
+    partition,
+    firstOffset: first[at] as number,
+    nextOffset: next[at] as number,
+  }))
+}
+
 /** `decide` is asked once per transaction, when its fate is at hand. */
-export async function startCommitProxy(target: string, decide: () => Fate): Promise<CommitProxy> {
+export async function startCommitProxy(target: string, decide: () => Fate = () => 'pass'): Promise<CommitProxy> {
   const fates = { pass: 0, before: 0, during: 0, answer: 0, hold: 0 }
   const held = new Set<() => void>()
+  let trap: { place: Place; kill: () => void; resolve: (stopped: Stopped) => void } | null = null
   const proxy = await startProxy(target, (line) => {
     let copiesToCome = 0
     let commits = false
     let dropsAnswer = false
     let isHeld = false
+    /** The storing transaction under way. */
+    let storing: string | null = null
+    let hasCommitted = false
+    /** Its data waits here for the answer to its first statement. */
+    let keepsData = false
+    let isStopped = false
+    const ended = new Promise<void>((resolve) => line.server.once('close', () => resolve()))
     const waiting: Buffer[] = []
+    const isAt = (place: Place) => storing !== null && trap?.place === place
+    const stop = () => {
+      if (trap === null || storing === null) return
+      isStopped = true
+      const { kill, resolve } = trap
+      trap = null
+      kill()
+      resolve({ slices: slicesOf(storing), over: ended })
+    }
     const pass = (bytes: Buffer) => {
       if (isHeld) waiting.push(bytes)
       else line.server.write(bytes)
@@ -63,6 +116,11 @@ export async function startCommitProxy(target: string, decide: () => Fate): Prom
 
     function decided({ bytes }: Frame): void {
       commits = false
+      if (isAt('copied') || isAt('commit-sent')) {
+        if (isAt('commit-sent')) pass(bytes)
+        stop()
+        return
+      }
       const fate = decide()
       fates[fate]++
       if (fate === 'before') {
@@ -83,20 +141,46 @@ export async function startCommitProxy(target: string, decide: () => Fate): Prom
     }
 
     const fromClient = framer((frame) => {
+      if (isStopped) return
       if (frame.type === 'Q') {
         const text = frame.body.toString('utf8', 0, frame.body.length - 1)
         commits = /;\s*COMMIT\s*$/.test(text)
         copiesToCome = commits ? (text.match(/;COPY /g)?.length ?? 0) : 0
-        if (commits && copiesToCome === 0) return decided(frame)
+        storing = commits && text.startsWith('BEGIN;CALL millrace_advance(') ? text : null
+        hasCommitted = false
+        if (isAt('begin')) return stop()
+        // Without data there is nothing between the lock and the COMMIT: that transaction may pass.
+        if (isAt('locked') && copiesToCome > 0) keepsData = true
+        if (commits && copiesToCome === 0) return isAt('copied') ? pass(frame.bytes) : decided(frame)
+      }
+      if (keepsData && (frame.type === 'd' || frame.type === 'c')) return
+      if (frame.type === 'd' && isAt('mid-copy')) {
+        pass(frame.bytes.subarray(0, frame.bytes.length >> 1))
+        return stop()
       }
       if (frame.type === 'c' && commits && --copiesToCome === 0) return decided(frame)
       pass(frame.bytes)
     }, true)
     const fromServer = framer(({ type, body, bytes }) => {
-      // The transaction failed: it has no fate any more.
-      if (type === 'E') commits = false
-      if (dropsAnswer && type === 'C' && body.toString('latin1', 0, 6) === 'COMMIT') return line.cut()
+      if (isStopped) return
+      // The transaction failed: it has no fate any more, and the server passes over its data.
+      if (type === 'E') {
+        commits = false
+        storing = null
+        keepsData = false
+      }
+      const tag = type === 'C' ? body.toString('latin1', 0, body.length - 1) : ''
+      if (keepsData && tag === 'CALL') return stop()
+      if (tag === 'COMMIT') {
+        if (dropsAnswer) return line.cut()
+        if (isAt('commit-done')) return stop()
+        hasCommitted = true
+      }
       if (!line.client.destroyed) line.client.write(bytes)
+      if (type === 'Z') {
+        if (hasCommitted && isAt('answered')) return stop()
+        storing = null
+      }
     }, false)
     return { fromClient, fromServer }
   })
@@ -105,6 +189,11 @@ export async function startCommitProxy(target: string, decide: () => Fate): Prom
     releaseHeld() {
       for (const release of held) release()
       held.clear()
+    },
+    stopAt(place: Place, kill: () => void) {
+      return new Promise<Stopped>((resolve) => {
+        trap = { place, kill, resolve }
+      })
     },
   })
 }
