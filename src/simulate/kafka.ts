@@ -10,7 +10,7 @@ import kafkajs, { type KafkaConfig, type Message, type Producer } from 'kafkajs'
 import { FatalError } from '../core/errors.ts'
 import type { CodecName } from '../flow/consume/codecs.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
-import { createEvents, type EventsOptions } from './events.ts'
+import { createEvents, type EventsOptions, type SimulatedRecord } from './events.ts'
 import { createHistogram } from './histogram.ts'
 import { acceptBatches, messageOfBatch } from './kafkajs-batches.ts'
 import { type BatchBuilder, createBatchBuilder } from './record-batch.ts'
@@ -34,6 +34,8 @@ export interface SimulateOptions extends Omit<EventsOptions, 'partitions'> {
   readonly explain: (error: unknown) => FatalError
   /** Called about once a second, and at the end. */
   readonly onStats?: (stats: SimulateStats) => void
+  /** Told of every request once it is answered, or given up (written or not, nobody knows): the records, for an account by event. */
+  readonly onAnswer?: (records: readonly SimulatedRecord[], acknowledged: boolean) => void
 }
 
 export interface SimulateStats {
@@ -134,12 +136,14 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
   async function send(count: number, atMs: number): Promise<void> {
     const kinds = { event: 0, duplicate: 0, poison: 0 }
     const labels: string[] = []
+    const records: SimulatedRecord[] = []
     const due = new Float64Array(count)
     let bytes = 0
     for (let i = 0; i < count; i++) {
       const dueMs = fullSpeed ? atMs : startedMs + ((handedOver + i) * 1000) / rate
       const record = source.next(dueMs)
       due[i] = dueMs
+      if (options.onAnswer !== undefined) records.push(record)
       if (!fullSpeed) late.add(atMs - dueMs)
       kinds[record.kind]++
       if (record.kind === 'poison') labels.push(record.label)
@@ -157,12 +161,15 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
       for (const kind of ['event', 'duplicate', 'poison'] as const) sums[kind] += kinds[kind]
       for (const label of labels) poisons[label] = (poisons[label] ?? 0) + 1
       sums.bytes += bytes
+      options.onAnswer?.(records, true)
       const ackMs = now()
       for (let i = 0; i < count; i++) acknowledged.add(ackMs - (due[i] as number))
     } catch (error) {
       // A broker that is away for longer than the client's patience costs these records, not the run.
-      if (options.explain(error).code === 'KAFKA_UNREACHABLE') sums.failed += count
-      else throw error
+      if (options.explain(error).code === 'KAFKA_UNREACHABLE') {
+        sums.failed += count
+        options.onAnswer?.(records, false)
+      } else throw error
     } finally {
       inFlight--
     }

@@ -1,0 +1,5 @@
+/** All scenarios, in the order of --all: those of the same needs beside each other, so that their servers are started once. */
+import type { Scenario } from '../scenario.ts'
+import { processScenarios } from './processes.ts'
+
+export const scenarios: readonly Scenario[] = [...processScenarios]
