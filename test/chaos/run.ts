@@ -129,7 +129,7 @@ export async function runScenario(options: RunOptions): Promise<Result> {
     live.doing = 'preparing'
     await scenario.prepare?.(world)
     live.doing = 'starting replicas'
-    await Promise.all(Array.from({ length: options.replicas }, () => world.start()))
+    await Promise.all(Array.from({ length: options.replicas - world.replicas.length }, () => world.start()))
     world.startMainLoad()
     live.sampler = startSampler(world, () => options.onLook(live))
     live.doing = 'waiting until all replicas store'

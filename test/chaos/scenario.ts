@@ -34,7 +34,10 @@ export interface Scenario {
   readonly env?: Readonly<Record<string, string>>
   /** Rounds in the short set, which is part of npm test; left out: not part of it. */
   readonly shortRounds?: number
-  /** Once, when the servers are up and before replicas start. May change world.env; what must be closed is given to world.defer(). */
+  /**
+   * Once, when the servers are up and before replicas start; those that it starts itself, with settings of their own, are of their number. May change
+   * world.env; what must be closed is given to world.defer().
+   */
   prepare?(world: World): Promise<void>
   /** The harm. Answers a note for the log: whom it met. */
   // biome-ignore lint/suspicious/noConfusingVoidType: a round may have nothing to tell

@@ -8,6 +8,7 @@ import { Redis } from 'ioredis'
 import type { RedisClient } from '../../../src/process/connect-redis.ts'
 import { startStack } from '../../../src/stack/stack.ts'
 import type { Needs } from '../scenario.ts'
+import { type PostgresGround, startPostgres } from './postgres.ts'
 
 export const root = join(import.meta.dirname, '../../..')
 
@@ -15,13 +16,6 @@ export interface KafkaGround {
   /** As MILLRACE_KAFKA takes it. */
   readonly brokers: string
   readonly replicationFactor: number
-}
-
-export interface PostgresGround {
-  /** As the replicas reach it; the world puts its database's name in. */
-  readonly url: string
-  /** The same server without a proxy between, for those who count. */
-  readonly directUrl: string
 }
 
 export interface RedisGround {
@@ -44,24 +38,31 @@ export interface Ground {
   close(): Promise<void>
 }
 
-export async function openGround(_needs: Needs, signal: AbortSignal): Promise<Ground> {
+export async function openGround(needs: Needs, signal: AbortSignal): Promise<Ground> {
   const name = `chaos-${randomUUID().slice(0, 8)}`
-  const stack = await startStack({ root, name, temporary: true, quick: true, signal })
+  const stack = await startStack({ root, name, temporary: true, quick: true, signal, servers: ['kafka', 'redis'] })
+  const postgres = await startPostgres(needs.postgres ?? 'single', { root, folder: stack.folder }).catch(
+    async (error: unknown) => {
+      await stack.remove()
+      throw error
+    },
+  )
   const client = new Redis(stack.redis)
   client.on('error', () => {})
   return {
     kafka: { brokers: stack.kafka, replicationFactor: 1 },
-    postgres: { url: stack.postgres, directUrl: stack.postgres },
+    postgres,
     redis: {
       env: { MILLRACE_REDIS: stack.redis },
       client,
       empty: async () => void (await client.flushall()),
     },
     folder: stack.folder,
-    logs: Object.values(stack.logs),
+    logs: [stack.logs.kafka, stack.logs.redis, ...postgres.logs],
     versions: async () => [],
     async close() {
       client.disconnect()
+      await postgres.close()
       await stack.remove()
     },
   }

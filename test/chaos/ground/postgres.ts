@@ -17,6 +17,7 @@ export interface PostgresGround {
   /** The primary, past every proxy: for those who look on. It changes with promote(). */
   readonly directUrl: string
   readonly proxy: TcpProxy
+  readonly logs: readonly string[]
   readonly primary: PostgresServer
   readonly standby: PostgresServer | null
   /** Ends the primary's postmaster. */
@@ -143,6 +144,7 @@ export async function startPostgres(
         return primary.url
       },
       proxy,
+      logs: [primary.log, ...(standby === null ? [] : [standby.log])],
       get primary() {
         return primary
       },
