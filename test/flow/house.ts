@@ -5,12 +5,18 @@
 import assert from 'node:assert/strict'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import pino from 'pino'
+import { retry } from '../../src/core/backoff.ts'
 import type { Decoded } from '../../src/core/batch.ts'
 import { LostError } from '../../src/core/errors.ts'
 import { createMetrics } from '../../src/core/metrics.ts'
 import { Absence } from '../../src/flow/absence.ts'
 import { Budget } from '../../src/flow/budget.ts'
-import { createMemoryKafka, type MemoryKafka, openMemoryConsume } from '../../src/flow/consume/memory.ts'
+import {
+  createMemoryKafka,
+  type MemoryConsumeOptions,
+  type MemoryKafka,
+  openMemoryConsume,
+} from '../../src/flow/consume/memory.ts'
 import type { Consume } from '../../src/flow/consume/port.ts'
 import { openMemoryDecode } from '../../src/flow/decode/memory.ts'
 import { Lane } from '../../src/flow/lane.ts'
@@ -88,6 +94,8 @@ export interface ProcessOptions {
   /** Storing goes on without Redis from the first failed call on; otherwise it waits for ever. */
   readonly storesOn?: boolean
   readonly startFrom?: 'earliest' | 'latest'
+  /** How long Kafka takes. */
+  readonly trip?: MemoryConsumeOptions['trip']
   /** In place of the plain memory rooms. */
   readonly persist?: (plain: Persist) => Persist
   readonly publish?: (plain: Publish) => Publish
@@ -147,6 +155,7 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
     group,
     settle: { commit: async (nextOffsets) => alive(() => settle.commit(nextOffsets)) },
     fetchBatchesMax: 3,
+    ...(options.trip && { trip: options.trip }),
   })
   const consume = options.consume?.(plainConsume) ?? plainConsume
   const settler = openSettler(
@@ -181,7 +190,7 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
     absence,
     policy: { topic: definition.topic, publishes: true, streamLost: options.streamLost ?? 'refill' },
     startFrom: options.startFrom ?? 'earliest',
-    patiently: (work) => work(),
+    patiently: (work) => retry(work, backoff, stop.signal, () => {}),
     on: {
       assigned() {},
       heard() {},

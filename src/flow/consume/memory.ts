@@ -1,8 +1,9 @@
 /**
  * consume/ in memory, for simulations and for tests of the gate. A topic is a log per partition; a group hands every n-th partition to its n-th
  * member and keeps what was committed. What is awkward about Kafka and its client is kept: batches come as they were produced, offsets may hold
- * nothing, records may be gone, a position out of range is reset without a word, seeks outlive a rebalance, and a member learns of a rebalance only
- * when it looks. No clock, no timer, no randomness: things go on when something happens, and how long a fetch takes is the caller's (`roundTrip`).
+ * nothing, records may be gone, a position out of range is reset without a word, seeks outlive a rebalance, and a member learns of a rebalance, or that it
+ * was thrown out, only when it looks. No clock, no timer, no randomness: things go on when something happens, and how long a call takes is the
+ * caller's (`trip`).
  */
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Watermarks } from '../../core/ledger.ts'
@@ -18,7 +19,8 @@ interface Logged {
   readonly run: RecordRun | null
 }
 
-interface Member {
+export interface Member {
+  readonly name: string
   /** The group has changed; the member sees to it when it looks. */
   changed(): void
 }
@@ -29,11 +31,24 @@ export interface MemoryGroup {
   generation: number
 }
 
+/** The coordinator has not heard of a member for too long: the others share what was its, and it does not know. */
+export function expel(group: MemoryGroup, who: Member | undefined): void {
+  const index = who === undefined ? -1 : group.members.indexOf(who)
+  if (index < 0) return
+  group.members.splice(index, 1)
+  rebalance(group)
+}
+
+function rebalance(group: MemoryGroup): void {
+  group.generation++
+  for (const one of group.members) one.changed()
+}
+
 /** Shared by all "processes" that open it. */
 export interface MemoryKafka {
   readonly partitions: number
-  /** Appends one batch; answers the offset of its first record. */
-  produce(partition: number, records: readonly MemoryRecord[]): number
+  /** Appends one batch; answers the offset of its first record. null: an offset that compaction has emptied, inside of the batch. */
+  produce(partition: number, records: readonly (MemoryRecord | null)[]): number
   /** Appends offsets that hold no record. */
   skip(partition: number, count: number): void
   /** As retention does: nothing below this offset is there any more. */
@@ -66,12 +81,14 @@ export function createMemoryKafka({ partitions }: { readonly partitions: number 
     partitions,
     produce(partition, records) {
       const { high } = logOf(partition)
-      const raw = records.map(({ timestampMs, ...rest }, n) => ({
-        ...rest,
-        offset: String(high + n),
-        timestamp: String(timestampMs),
-      }))
-      append(partition, { lastOffset: high + records.length - 1, run: runOf(raw) })
+      const raw = records.flatMap((one, n) => {
+        if (one === null) return []
+        const { timestampMs, ...rest } = one
+        return { ...rest, offset: String(high + n), timestamp: String(timestampMs) }
+      })
+      const lastOffset = high + records.length - 1
+      // Compaction leaves a batch the offsets it had.
+      append(partition, { lastOffset, run: raw.length === 0 ? null : { ...runOf(raw), lastOffset } })
       return high
     },
     skip: (partition, count) => append(partition, { lastOffset: logOf(partition).high + count - 1, run: null }),
@@ -96,12 +113,24 @@ export interface MemoryConsumeOptions {
   readonly settle: Settle
   /** Batches of the log per fetch and partition, at most. */
   readonly fetchBatchesMax?: number
-  /** Passes before every fetch; a turn of the event loop unless told otherwise. */
-  readonly roundTrip?: () => Promise<void>
+  /** By this the coordinator knows it. */
+  readonly name?: string
+  /** There and back, for everything that is asked of Kafka; a turn of the event loop unless told otherwise. */
+  readonly trip?: <T>(what: 'join' | 'fetch' | 'watermarks', ask: () => T) => Promise<T>
+  /** How the member hears that the group has changed; at once unless told otherwise. */
+  readonly hear?: (call: () => void) => void
+  /** Waits for something to fetch, until `happened`; a broker answers an empty fetch after a while, too. */
+  readonly wait?: (happened: Promise<void>) => Promise<void>
 }
 
 export function openMemoryConsume(kafka: MemoryKafka, options: MemoryConsumeOptions): Consume {
-  const { settle, fetchBatchesMax = 10, roundTrip = () => turn() } = options
+  const { settle, fetchBatchesMax = 10, name = '', hear = (call) => call(), wait = (happened) => happened } = options
+  const trip =
+    options.trip ??
+    (async <T>(_: string, ask: () => T) => {
+      await turn()
+      return ask()
+    })
   const group = kafka.group(options.group)
   const seeks = new Map<number, number>()
   const positions = new Map<number, number>()
@@ -111,40 +140,79 @@ export function openMemoryConsume(kafka: MemoryKafka, options: MemoryConsumeOpti
   let stopped = false
   let happened = Promise.withResolvers<void>()
   const wake = () => happened.resolve()
-  const member: Member = { changed: wake }
-
-  function rebalance(): void {
-    group.generation++
-    for (const one of group.members) one.changed()
+  let listening = false
+  /** What is appended while a fetch is on its way back must not be missed. */
+  const listen = () => {
+    if (listening) return
+    listening = true
+    kafka.onAppend(() => {
+      listening = false
+      wake()
+    })
   }
+  const member: Member = { name, changed: () => hear(wake) }
 
-  function join(handlers: ConsumeHandlers): void {
-    generation = group.generation
+  /** What the coordinator answers: the member's share, and where the group stands with it. */
+  function share(): { readonly generation: number; readonly positions: readonly (readonly [number, number])[] } {
+    if (!group.members.includes(member)) {
+      group.members.push(member)
+      rebalance(group)
+    }
     const index = group.members.indexOf(member)
     const mine = Array.from({ length: kafka.partitions }, (_, partition) => partition).filter(
       (partition) => partition % group.members.length === index,
     )
-    positions.clear()
-    for (const partition of mine) {
-      positions.set(partition, group.committed.get(partition) ?? kafka.watermarks(partition).low)
+    return {
+      generation: group.generation,
+      positions: mine.map((partition) => [
+        partition,
+        group.committed.get(partition) ?? kafka.watermarks(partition).low,
+      ]),
     }
-    handlers.assigned(mine)
   }
 
-  function fetch(): Fetched[] {
-    for (const [partition, nextOffset] of seeks) if (positions.has(partition)) positions.set(partition, nextOffset)
-    seeks.clear()
-    if (paused) return []
-    return [...positions].flatMap(([partition, position]) => {
-      if (held.has(partition)) return []
-      const { low, high } = kafka.watermarks(partition)
-      const fetchedOffset = position < low || position > high ? low : position
-      const batches = kafka.read(partition, fetchedOffset).slice(0, fetchBatchesMax)
-      const last = batches.at(-1)
-      if (last === undefined) return []
-      const runs = batches.flatMap(({ run }) => run ?? [])
-      return { partition, fetchedOffset, nextOffset: last.lastOffset + 1, highWatermark: high, runs }
-    })
+  async function join(handlers: ConsumeHandlers): Promise<void> {
+    const given = await trip('join', share)
+    if (stopped) return
+    generation = given.generation
+    positions.clear()
+    for (const [partition, position] of given.positions) positions.set(partition, position)
+    handlers.assigned([...positions.keys()])
+  }
+
+  /** null: a position was out of range, and is another now. */
+  async function fetch(): Promise<Fetched[] | null> {
+    for (const [partition, nextOffset] of seeks) {
+      if (positions.has(partition)) positions.set(partition, nextOffset)
+      // What is not ours yet, or not any more, is kept for the day when it is.
+      if (positions.has(partition)) seeks.delete(partition)
+    }
+    const asked = paused ? [] : [...positions].filter(([partition]) => !held.has(partition))
+    const answers = await trip('fetch', () =>
+      asked.flatMap(([partition, fetchedOffset]): (Fetched | { partition: number; reset: number })[] => {
+        const { low, high } = kafka.watermarks(partition)
+        if (fetchedOffset < low || fetchedOffset > high) return [{ partition, reset: low }]
+        const batches = kafka.read(partition, fetchedOffset).slice(0, fetchBatchesMax)
+        const last = batches.at(-1)
+        if (last === undefined) return []
+        const runs = batches.flatMap(({ run }) => run ?? [])
+        return [{ partition, fetchedOffset, nextOffset: last.lastOffset + 1, highWatermark: high, runs }]
+      }),
+    )
+    if (stopped || group.generation !== generation) return []
+    let isReset = false
+    const fetched: Fetched[] = []
+    for (const one of answers) {
+      // The client throws away what it fetched before a seek or a pause.
+      if (seeks.has(one.partition) || held.has(one.partition)) continue
+      if ('runs' in one) fetched.push(one)
+      else {
+        isReset = true
+        positions.set(one.partition, one.reset)
+        group.committed.delete(one.partition)
+      }
+    }
+    return isReset && fetched.length === 0 ? null : fetched
   }
 
   /** Lets the handlers have what was fetched, until they are done or the group has changed. */
@@ -164,22 +232,22 @@ export function openMemoryConsume(kafka: MemoryKafka, options: MemoryConsumeOpti
 
   return {
     async run(handlers) {
-      group.members.push(member)
-      rebalance()
       while (!stopped) {
         happened = Promise.withResolvers()
         handlers.heard()
-        if (group.generation !== generation) join(handlers)
-        await roundTrip()
-        const batches = group.generation === generation && !stopped ? fetch() : []
+        if (group.generation !== generation) {
+          await join(handlers)
+          continue
+        }
+        listen()
+        const batches = await fetch()
+        if (batches === null) continue
         if (batches.length > 0) await deliver(batches, handlers)
         else if (group.generation === generation && !stopped) {
-          kafka.onAppend(wake)
-          await happened.promise
+          await wait(happened.promise)
         }
       }
-      group.members.splice(group.members.indexOf(member), 1)
-      rebalance()
+      expel(group, member)
     },
     seek(partition, nextOffset) {
       seeks.set(partition, nextOffset)
@@ -189,11 +257,12 @@ export function openMemoryConsume(kafka: MemoryKafka, options: MemoryConsumeOpti
     resume(partition) {
       if (held.delete(partition)) wake()
     },
-    async watermarks() {
-      return new Map(
-        Array.from({ length: kafka.partitions }, (_, partition) => [partition, kafka.watermarks(partition)]),
-      )
-    },
+    watermarks: () =>
+      trip(
+        'watermarks',
+        () =>
+          new Map(Array.from({ length: kafka.partitions }, (_, partition) => [partition, kafka.watermarks(partition)])),
+      ),
     retentionMs: async () => null,
     pause() {
       paused = true

@@ -1,7 +1,7 @@
 /**
  * persist/ in memory, for simulations and for tests of the other rooms. Honest about what matters: it stores what the COPY bytes say and not what
  * the batch promises, refuses what PostgreSQL would refuse, and applies a batch with its ledger rows at once or not at all. No clock, no timer, no
- * randomness: every pause and every failure is the caller's, through `commit`.
+ * randomness: every pause and every failure is the caller's, through `commit` and `ask`.
  */
 import type { Condemned, Decoded, Slice } from '../../core/batch.ts'
 import { LostError, RefusedError } from '../../core/errors.ts'
@@ -31,7 +31,11 @@ export interface MemoryDatabase {
    * What happens when a transaction is about to commit: `apply` makes it real. Replace it to fail before, to fail after (the answer to COMMIT is
    * lost), or to wait.
    */
-  commit(apply: () => void): void | Promise<void>
+  commit(apply: () => void, what?: string): void | Promise<void>
+  /** The same for every other statement: what is read or written outside of a batch's transaction. */
+  ask(apply: () => void, what?: string): void | Promise<void>
+  /** A constraint that somebody has added: why the table does not take this row. */
+  refuses?(row: CopiedRow): string | null
 }
 
 export interface MemoryTarget {
@@ -40,40 +44,71 @@ export interface MemoryTarget {
 }
 
 export function createMemoryDatabase(): MemoryDatabase {
-  return { rows: new Map(), rejects: new Map(), ledger: new Map(), days: new Set(), commit: (apply) => apply() }
+  return {
+    rows: new Map(),
+    rejects: new Map(),
+    ledger: new Map(),
+    days: new Set(),
+    commit: (apply) => apply(),
+    ask: (apply) => apply(),
+  }
 }
 
 export function openMemoryPersist(database: MemoryDatabase, { consumer, topic }: MemoryTarget): Persist {
   const { ledger } = database
   const where = (partition: number) => `${consumer}/${topic}/${partition}`
+  const change = (partition: number, to: (row: MemoryLedgerRow) => MemoryLedgerRow) => {
+    const row = ledger.get(where(partition))
+    if (row !== undefined) ledger.set(where(partition), to(row))
+  }
 
   return {
     async marks(partitions, startAt) {
-      return partitions.map((partition) => {
-        const startOffset = startAt(partition)
-        const row = ledger.get(where(partition)) ?? { ...emptyRow, partition, startOffset, nextOffset: startOffset }
-        ledger.set(where(partition), row)
-        return row
-      })
+      await database.ask(() => {
+        for (const partition of partitions) {
+          const startOffset = startAt(partition)
+          if (ledger.has(where(partition))) continue
+          ledger.set(where(partition), { ...emptyRow, partition, startOffset, nextOffset: startOffset })
+        }
+      }, `begin ${partitions}`)
+      return answerOf(
+        (apply) => database.ask(apply, `read marks ${partitions}`),
+        () => partitions.flatMap((partition) => ledger.get(where(partition)) ?? []),
+      )
     },
     async note(published) {
       for (const [partition, one] of published) {
-        const row = ledger.get(where(partition))
-        if (row === undefined || one.publishedOffset === null || row.nextOffset < one.publishedOffset) continue
-        ledger.set(where(partition), heard(row, one))
+        const { publishedOffset } = one
+        await database.ask(
+          () =>
+            change(partition, (row) =>
+              publishedOffset === null || row.nextOffset < publishedOffset ? row : heard(row, one),
+            ),
+          `note ${partition}: ${publishedOffset}`,
+        )
       }
     },
     async mark(found) {
       for (const [partition, { stopped, topicId }] of found) {
-        const row = ledger.get(where(partition))
-        if (row === undefined) continue
         const still = stopped === null ? null : { ...stopped, at: '' }
-        ledger.set(where(partition), { ...row, stopped: still, topicId: topicId ?? row.topicId ?? null })
+        await database.ask(
+          () => change(partition, (row) => ({ ...row, stopped: still, topicId: topicId ?? row.topicId ?? null })),
+          `mark ${partition}: ${stopped?.code ?? 'goes on'}`,
+        )
       }
     },
     lane: () => openLane(database, topic, where),
     async close() {},
   }
+}
+
+/** What `apply` answered, when it took effect. */
+async function answerOf<T>(call: (apply: () => void) => void | Promise<void>, apply: () => T): Promise<T> {
+  let answer: T | undefined
+  await call(() => {
+    answer = apply()
+  })
+  return answer as T
 }
 
 const emptyRow = {
@@ -168,45 +203,78 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
     return foreign.size > 0 ? foreign : null
   }
 
-  async function store(batch: Decoded, published: readonly Published[], signal: AbortSignal): Promise<Foreign> {
-    if (uncertain) {
-      uncertain = false
-      if (batch.slices.every((slice) => standing(slice) === slice.nextOffset)) return foreignOf(batch)
-    }
+  function copy(batch: Decoded, published: readonly Published[]): Foreign {
     // The ledger comes first, as in PostgreSQL: a process that has lost a partition fails before anything else.
     compare(batch)
-    for (const { day } of batch.copies) database.days.add(day)
     const condemned: Condemned[] = []
     const copied = batch.copies.flatMap(({ day, bytes }) =>
       readCopy(bytes).flatMap((fields) => {
         try {
-          return [readRow(fields, day)]
+          const row = readRow(fields, day)
+          const reason = rows.has(row.id) ? null : (database.refuses?.(row) ?? null)
+          if (reason === null) return [row]
+          condemned.push({ ...placeOfRow(fields), reason })
         } catch (error) {
           condemned.push({ ...placeOfRow(fields), reason: (error as Error).message })
-          return []
         }
+        return []
       }),
     )
     if (condemned.length > 0) throw new RefusedError(condemned)
+    for (const { day } of batch.copies) database.days.add(day)
     const rejects = batch.rejects.count === 0 ? [] : readCopy(batch.rejects.bytes).map(readReject)
-    await Promise.resolve()
-    signal.throwIfAborted()
-    let foreign: Foreign = null
-    try {
-      await database.commit(() => {
-        foreign = apply(batch, published, copied, rejects)
-      })
-    } catch (error) {
-      uncertain = !(error instanceof LostError)
-      throw error
-    }
-    return foreign
+    return apply(batch, published, copied, rejects)
   }
+
+  async function store(batch: Decoded, published: readonly Published[], what: string): Promise<Foreign> {
+    if (uncertain) {
+      const found = await answerOf(
+        (apply) => database.ask(apply, `after no answer, ${what}`),
+        () => batch.slices.map(standing),
+      )
+      if (batch.slices.every(({ nextOffset }, index) => found[index] === nextOffset)) {
+        uncertain = false
+        return foreignNow(batch, what)
+      }
+      if (!batch.slices.every(({ firstOffset }, index) => found[index] === firstOffset)) {
+        throw new LostError('FENCED', 'After a lost answer the ledger stands neither before nor behind the batch.')
+      }
+      uncertain = false
+    }
+    return answerOf(
+      (apply) => database.commit(apply, what),
+      () => copy(batch, published),
+    )
+  }
+
+  const foreignNow = (batch: Decoded, what: string) =>
+    answerOf(
+      (apply) => database.ask(apply, `whose rows, ${what}`),
+      () => foreignOf(batch),
+    )
 
   return {
     async persist(batch, published, signal) {
-      signal.throwIfAborted()
-      return batch.again ? foreignOf(batch) : store(batch, published, signal)
+      const what = batch.slices
+        .map(({ partition, firstOffset, nextOffset }) => `${partition}:[${firstOffset},${nextOffset})`)
+        .join(' ')
+      // Aborted, nobody waits for the answer, and it may yet take effect.
+      const gone = Promise.withResolvers<never>()
+      gone.promise.catch(() => {})
+      const onAbort = () => gone.reject(new Error('the connection was given up'))
+      signal.addEventListener('abort', onAbort, { once: true })
+      try {
+        signal.throwIfAborted()
+        const work = batch.again ? foreignNow(batch, what) : store(batch, published, what)
+        work.catch(() => {})
+        return await Promise.race([work, gone.promise])
+      } catch (error) {
+        uncertain = !(error instanceof LostError)
+        if (signal.aborted) throw signal.reason
+        throw error
+      } finally {
+        signal.removeEventListener('abort', onAbort)
+      }
     },
     async close() {},
   }
