@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { explain, FatalError } from '../../src/core/errors.ts'
 import { styleOf } from '../../src/start/view.ts'
-import { type Ground, openGround, root } from './ground/ground.ts'
+import { openGrounds, root } from './ground/ground.ts'
 import { renderPage } from './page.ts'
 import { type Result, runScenario } from './run.ts'
 import type { Scenario } from './scenario.ts'
@@ -115,28 +115,6 @@ function listText(): string {
     .join('')
 }
 
-/** Servers are kept from one scenario to the next when it needs the same ones. */
-function groundKeeper(signal: AbortSignal) {
-  let kept: { readonly needs: string; readonly ground: Ground } | null = null
-  const close = async () => {
-    const { ground } = kept ?? {}
-    kept = null
-    await ground?.close()
-  }
-  return {
-    close,
-    async open({ needs }: Scenario): Promise<Ground> {
-      const whole = { brokers: 3, postgres: 'single', redis: 'single', ...needs } as const
-      const key = JSON.stringify(whole, Object.keys(whole).sort())
-      if (kept?.needs !== key) {
-        await close()
-        kept = { needs: key, ground: await openGround(whole, signal) }
-      }
-      return kept.ground
-    },
-  }
-}
-
 async function run(flags: Flags, signal: AbortSignal): Promise<number> {
   const { stderr } = process
   const isTerminal = stderr.isTTY === true
@@ -151,7 +129,7 @@ async function run(flags: Flags, signal: AbortSignal): Promise<number> {
     },
   }
   const view = openView(output, styleOf(process.env, isTerminal), () => performance.now())
-  const keeper = groundKeeper(signal)
+  const grounds = openGrounds(signal)
   const results: Result[] = []
   const atMs = Date.now()
   const versions = new Set<string>()
@@ -166,7 +144,7 @@ async function run(flags: Flags, signal: AbortSignal): Promise<number> {
         partitions: flags.partitions,
         signal,
         ground: async () => {
-          const ground = await keeper.open(scenario)
+          const ground = await grounds.of(scenario.needs)
           for (const version of await ground.versions()) versions.add(version)
           return ground
         },
@@ -177,11 +155,11 @@ async function run(flags: Flags, signal: AbortSignal): Promise<number> {
       results.push(result)
       view.say(report(result))
       // What a failed scenario leaves of its servers is nothing to begin another one on.
-      if (!result.holds) await keeper.close()
+      if (!result.holds) await grounds.close()
     }
   } finally {
     view.close()
-    await keeper.close()
+    await grounds.close()
   }
   if (signal.aborted) view.say('ended before its end: nothing of it is left running')
   else if (flags.write) {

@@ -2,8 +2,8 @@
  * Runs one scenario: the servers, the world, the load, round after round with a recovery awaited and timed after each, then the count. A claim that
  * does not hold ends the rounds and fails the scenario; the count is made all the same, as far as there is anything left to count.
  */
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Counted, check } from './check.ts'
 import { type Ground, root } from './ground/ground.ts'
 import { type Sampler, startSampler } from './sample.ts'
@@ -105,6 +105,7 @@ export async function runScenario(options: RunOptions): Promise<Result> {
   let counted: Counted | null = null
   let ground: Ground | null = null
   let worstLagSeconds = 0
+  let folder: string | null = null
   try {
     ground = await options.ground()
     live.doing = 'making topic and database'
@@ -202,14 +203,19 @@ export async function runScenario(options: RunOptions): Promise<Result> {
     }
   }
 
-  let folder: string | null = null
   async function keepLogs(world: OpenWorld): Promise<void> {
     folder = join(root, '.local', 'chaos', `${scenario.name}-${options.seed}`)
     mkdirSync(folder, { recursive: true })
     for (const [index, replica] of world.fleet.past.entries()) {
       writeFileSync(join(folder, `${replica.name}-${index + 1}.log`), `${replica.log.join('\n')}\n`)
     }
-    for (const log of world.ground.logs) if (existsSync(log)) copyFileSync(log, join(folder, basename(log)))
+    for (const from of world.ground.folders) {
+      for (const file of readdirSync(from, { recursive: true, encoding: 'utf8' })) {
+        // Data folders have files of this kind too, deeper down.
+        if (file.endsWith('.log') && file.split('/').length <= 2)
+          copyFileSync(join(from, file), join(folder, file.replaceAll('/', '-')))
+      }
+    }
     const told = live.told.map(({ atMs, text }) => `${(atMs / 1000).toFixed(1)} s  ${text}`)
     writeFileSync(join(folder, 'told.log'), `${[...told, ...problems].join('\n')}\n`)
   }

@@ -4,8 +4,10 @@
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Cluster } from 'ioredis'
 import pg from 'pg'
 import definition from '../../consumers/cloud-events.ts'
+import type { RedisClient } from '../../src/process/connect-redis.ts'
 import { migrate } from '../../src/schema/migrate.ts'
 import { createRandom } from '../../src/simulate/random.ts'
 import { endWatchdog, type Replica } from '../e2e/replica.ts'
@@ -54,7 +56,7 @@ export async function openWorld(options: WorldOptions): Promise<OpenWorld> {
   open.defer(() => sql.close())
   try {
     await makeDatabase(ground.postgres.directUrl, group, databaseUrl(ground.postgres.directUrl))
-    await ground.redis.empty()
+    await emptyRedis(ground.redis.client)
     await makeTopic()
   } catch (error) {
     await open.disposeAsync()
@@ -69,7 +71,7 @@ export async function openWorld(options: WorldOptions): Promise<OpenWorld> {
     ...ground.redis.env,
     ...scenario.env,
   }
-  const fleet = openFleet({ cwd: ground.folder, env, tell })
+  const fleet = openFleet({ cwd: ground.kafka.folder, env, tell })
   open.defer(async () => {
     await fleet.kill()
     endWatchdog()
@@ -107,8 +109,7 @@ export async function openWorld(options: WorldOptions): Promise<OpenWorld> {
     )
     await until('the new topic', 60_000, () =>
       eyes.admin(async (admin) => {
-        const { replicationFactor } = ground.kafka
-        const wanted = { topic, numPartitions: partitions, replicationFactor }
+        const wanted = { topic, numPartitions: partitions, replicationFactor: ground.kafka.ids.length }
         if (!(await admin.listTopics()).includes(topic)) await admin.createTopics({ topics: [wanted] })
         const offsets = await admin.fetchTopicOffsets(topic)
         return offsets.length === partitions && offsets.every(({ high }) => high === '0') ? true : null
@@ -237,4 +238,10 @@ async function makeDatabase(serverUrl: string, name: string, url: string): Promi
   }
   await run(serverUrl, (client) => client.query(`create database ${name}`))
   await run(url, (session) => migrate({ session, signal: AbortSignal.timeout(30_000) }))
+}
+
+/** No streams left from another scenario. */
+async function emptyRedis(client: RedisClient): Promise<void> {
+  const nodes = client instanceof Cluster ? client.nodes('master') : [client]
+  await Promise.all(nodes.map((node) => node.flushall()))
 }

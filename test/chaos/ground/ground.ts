@@ -1,69 +1,128 @@
 /**
- * The servers of a world, by what a scenario needs. Started once for all scenarios of the same needs that follow each other; what a scenario changes
- * it puts back, and each has a topic, a database and a group of its own.
+ * The servers of a world, by what a scenario needs. Each of the three is kept for the next scenario that needs the same; what a scenario changes it puts
+ * back, and each has a topic, a database and a group of its own.
  */
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import type { RedisClient } from '../../../src/process/connect-redis.ts'
+import { installParts } from '../../../src/stack/parts.ts'
 import { startStack } from '../../../src/stack/stack.ts'
+import { stackFolder } from '../../../src/stack/state.ts'
 import type { Needs } from '../scenario.ts'
+import { type KafkaCluster, startKafkaCluster } from './kafka.ts'
 import { type PostgresGround, startPostgres } from './postgres.ts'
 
 export const root = join(import.meta.dirname, '../../..')
 
-export interface KafkaGround {
-  /** As MILLRACE_KAFKA takes it. */
-  readonly brokers: string
-  readonly replicationFactor: number
-}
-
 export interface RedisGround {
-  /** MILLRACE_REDIS and what else the replicas need to reach it. */
+  /** How replicas reach it. */
   readonly env: Readonly<Record<string, string>>
+  /** Lives through restarts, failovers and moves. */
   readonly client: RedisClient
-  /** No streams left from another scenario. */
-  empty(): Promise<void>
+  remove(): Promise<void>
 }
 
 export interface Ground {
-  readonly kafka: KafkaGround
+  readonly kafka: KafkaCluster
   readonly postgres: PostgresGround
   readonly redis: RedisGround
-  readonly folder: string
-  /** The servers' own logs, kept when a scenario fails. */
-  readonly logs: readonly string[]
+  /** Under it are the servers' data and logs. */
+  readonly folders: readonly string[]
   /** Such as "PostgreSQL 18.1". */
   versions(): Promise<string[]>
+}
+
+export interface Grounds {
+  /** Whole and at ease: every broker is up and every copy in sync. */
+  of(needs: Needs): Promise<Ground>
   close(): Promise<void>
 }
 
-export async function openGround(needs: Needs, signal: AbortSignal): Promise<Ground> {
-  const name = `chaos-${randomUUID().slice(0, 8)}`
-  const stack = await startStack({ root, name, temporary: true, quick: true, signal, servers: ['kafka', 'redis'] })
-  const postgres = await startPostgres(needs.postgres ?? 'single', { root, folder: stack.folder }).catch(
-    async (error: unknown) => {
-      await stack.remove()
-      throw error
-    },
-  )
-  const client = new Redis(stack.redis)
-  client.on('error', () => {})
+interface Kept<T> {
+  readonly kind: string
+  readonly server: T
+  close(): Promise<void>
+}
+
+/** One server, started anew when another kind of it is wanted. */
+function keeper<T>(start: (kind: string) => Promise<{ server: T; close: () => Promise<void> }>) {
+  let kept: Kept<T> | null = null
+  const close = async () => {
+    const last = kept
+    kept = null
+    await last?.close()
+  }
   return {
-    kafka: { brokers: stack.kafka, replicationFactor: 1 },
-    postgres,
-    redis: {
-      env: { MILLRACE_REDIS: stack.redis },
-      client,
-      empty: async () => void (await client.flushall()),
-    },
-    folder: stack.folder,
-    logs: [stack.logs.kafka, stack.logs.redis, ...postgres.logs],
-    versions: async () => [],
-    async close() {
-      client.disconnect()
-      await postgres.close()
-      await stack.remove()
+    close,
+    async of(kind: string): Promise<T> {
+      if (kept?.kind === kind) return kept.server
+      await close()
+      kept = { kind, ...(await start(kind)) }
+      return kept.server
     },
   }
+}
+
+export function openGrounds(signal: AbortSignal): Grounds {
+  const name = `chaos-${randomUUID().slice(0, 8)}`
+  const partName = (part: string) => `${name}-${part}`
+  const kafka = keeper(async (kind) => {
+    const brokers = kind === '1' ? 1 : 3
+    const server = await startKafkaCluster({ root, name: partName('kafka'), brokers, signal })
+    return { server, close: () => server.stop() }
+  })
+  const postgres = keeper(async (kind) => {
+    // Within a folder that whoever comes next sweeps away, should we be killed.
+    const folder = join(stackFolder(root, partName('kafka')), `postgres-${randomUUID().slice(0, 8)}`)
+    const server = await startPostgres(kind as 'single' | 'pair', { root, folder })
+    return { server, close: () => server.close() }
+  })
+  const redis = keeper(async () => {
+    const stack = await startStack({
+      root,
+      name: partName('redis'),
+      servers: ['redis'],
+      temporary: true,
+      quick: true,
+      signal,
+    })
+    const client = new Redis(stack.redis)
+    client.on('error', () => {})
+    const server: RedisGround = {
+      env: { MILLRACE_REDIS: stack.redis },
+      client,
+      async remove() {
+        client.disconnect()
+        await stack.remove()
+      },
+    }
+    return { server, close: () => server.remove() }
+  })
+  return {
+    async of({ brokers = 3, postgres: database = 'single', redis: streams = 'single' }) {
+      const cluster = await kafka.of(String(brokers))
+      const [sql, memory] = await Promise.all([postgres.of(database), redis.of(streams)])
+      await cluster.untilHealthy()
+      return {
+        kafka: cluster,
+        postgres: sql,
+        redis: memory,
+        folders: [cluster.folder, stackFolder(root, partName('redis'))],
+        versions: () => versionsOf(sql, memory),
+      }
+    },
+    async close() {
+      // PostgreSQL's data lies in Kafka's folder, which goes last.
+      await Promise.all([postgres.close(), redis.close()])
+      await kafka.close()
+    },
+  }
+}
+
+async function versionsOf(postgres: PostgresGround, redis: RedisGround): Promise<string[]> {
+  const { kafka } = await installParts(root, ['kafka'], () => {})
+  const [row] = await postgres.query<{ server_version: string }>('SHOW server_version')
+  const info = /redis_version:(\S+)/.exec(String(await redis.client.info('server')))?.[1]
+  return [`Apache Kafka ${kafka?.version ?? '?'}`, `PostgreSQL ${row?.server_version.split(' ')[0]}`, `Redis ${info}`]
 }
