@@ -35,6 +35,20 @@ async function patiently<T>(ask: () => Promise<T>): Promise<T> {
   }
 }
 
+/**
+ * kafkajs tries a send again that has failed in part, with the brokers that have not answered as it sees them then. Where the leader of a partition dies, that
+ * leaves its records out (its new leader has answered already, for others) or sends others twice, and the send succeeds. So a second try ends the
+ * transaction, and the batch has another one.
+ */
+function onlyOnce(): (args: { message: Message }) => number {
+  const sent = new WeakSet<Message>()
+  return ({ message }) => {
+    if (sent.has(message)) throw new Error('A broker did not take what was sent to it.')
+    sent.add(message)
+    return message.partition as number
+  }
+}
+
 /** How many partitions each of these topics has; those that do not exist are left out. */
 export async function partitionsOf(kafka: Kafka, topics: readonly string[]): Promise<Map<string, number>> {
   const admin = kafka.admin()
@@ -60,7 +74,7 @@ export async function openRedriveLog({ kafka: config, topic, name }: RedriveLogO
     maxInFlightRequests: 1,
     transactionTimeout: transactionTimeoutMs,
     allowAutoTopicCreation: false,
-    createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+    createPartitioner: onlyOnce,
   })
   const close = async () => void (await Promise.allSettled([producer.disconnect(), admin.disconnect()]))
   try {

@@ -244,7 +244,8 @@ export async function redrive(options: RedriveOptions): Promise<Redriven> {
         await log.close()
         const isTooLarge = error instanceof TooLargeError
         if (!isTooLarge && ++failures > failuresMax) throw error
-        if (!isTooLarge) await sleep(pauseMs)
+        // Longer each time: new leaders are found within some seconds.
+        if (!isTooLarge) await sleep(pauseMs * failures)
         log = await openLog()
         // What was too large was refused before its transaction could commit.
         const settled = await settle(session, consumer, log, { askAgainMs: isTooLarge ? 0 : askAgainMs })

@@ -6,7 +6,7 @@
  * `produced` counts acknowledged records. After a lost connection kafkajs sends again what may have been written: those are duplicates as any
  * producer makes them, in the topic but in none of these counters. The topic's own watermarks are the truth.
  */
-import kafkajs, { type KafkaConfig, type Message, type Producer } from 'kafkajs'
+import kafkajs, { type KafkaConfig, type Message, type Producer, type RecordMetadata } from 'kafkajs'
 import { FatalError } from '../core/errors.ts'
 import type { CodecName } from '../flow/consume/codecs.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
@@ -68,6 +68,7 @@ const inFlightMaxAtFullSpeed = 3
 /** A Produce request takes one batch per partition, and a broker takes batches of up to 1 MB: 200 records are about 95 KB before compression. */
 const recordsPerPartitionMax = 200
 const statsMs = 1000
+const metadataMaxAgeMs = 5000
 
 export async function simulate(options: SimulateOptions): Promise<SimulateStats> {
   mendKafkajs()
@@ -79,6 +80,8 @@ export async function simulate(options: SimulateOptions): Promise<SimulateStats>
   const producer = kafka.producer({
     allowAutoTopicCreation: false,
     idempotent: false,
+    // A broker that stops answering is asked again and again until the client looks who leads now.
+    metadataMaxAge: metadataMaxAgeMs,
     // The record names its partition; the client's default would hash the key a second time.
     createPartitioner:
       () =>
@@ -157,7 +160,8 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
     }
     inFlight++
     try {
-      await producer.send({ topic, messages, acks })
+      if (acks === 0) await producer.send({ topic, messages, acks })
+      else await sendWhole((left) => producer.send({ topic, messages: left, acks }), messages)
       for (const kind of ['event', 'duplicate', 'poison'] as const) sums[kind] += kinds[kind]
       for (const label of labels) poisons[label] = (poisons[label] ?? 0) + 1
       sums.bytes += bytes
@@ -214,4 +218,23 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
     signal?.addEventListener('abort', tick)
     tick()
   })
+}
+
+/**
+ * A send that has sent everything when it succeeds. kafkajs notes which brokers have answered, and tries again with the others only:
+ *
+ *   1. brokers A and B are sent their partitions; A answers; B dies
+ *   2. A becomes the leader of B's partitions
+ *   3. all leaders have answered: the send succeeds, and what was B's was never written
+ *
+ * The answer names the partitions that were written; the others are sent once more.
+ */
+async function sendWhole(
+  send: (messages: Message[]) => Promise<RecordMetadata[]>,
+  messages: readonly Message[],
+): Promise<void> {
+  for (let left = [...messages]; left.length > 0; ) {
+    const written = new Set((await send(left)).map(({ partition }) => partition))
+    left = left.filter(({ partition }) => !written.has(partition as number))
+  }
 }

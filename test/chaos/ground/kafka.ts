@@ -48,8 +48,8 @@ export interface KafkaCluster {
   leads(topic: string): Promise<Map<number, number>>
   /** The active controller. */
   controller(): Promise<number>
-  /** The broker that coordinates this consumer group. */
-  coordinator(group: string): Promise<number>
+  /** The broker that coordinates this consumer group, or this transactional id; -1: none. */
+  coordinator(name: string, of?: 'group' | 'transaction'): Promise<number>
   /** Moves the leadership of every partition of the topic to the replica after the one that leads it. */
   moveLeaders(topic: string): Promise<void>
   /** Who speaks through the proxies no longer reaches these brokers: bytes are held back, or connections reset and refused. */
@@ -220,12 +220,12 @@ export async function startKafkaCluster(options: {
       return found
     },
     controller: () => firstOf(findController),
-    async coordinator(group) {
-      const offsets = await partitions('__consumer_offsets')
+    async coordinator(name, of = 'group') {
+      const table = await partitions(of === 'group' ? '__consumer_offsets' : '__transaction_state')
       // As Kafka does: Java's hash of the name.
-      const hash = [...group].reduce((sum, letter) => (Math.imul(sum, 31) + letter.charCodeAt(0)) | 0, 0)
-      const chosen = (hash & 0x7fffffff) % offsets.length
-      return offsets.find(({ partition }) => partition === chosen)?.leader ?? -1
+      const hash = [...name].reduce((sum, letter) => (Math.imul(sum, 31) + letter.charCodeAt(0)) | 0, 0)
+      const chosen = (hash & 0x7fffffff) % table.length
+      return table.find(({ partition }) => partition === chosen)?.leader ?? -1
     },
     async moveLeaders(topic) {
       const now = await partitions(topic)
