@@ -53,6 +53,8 @@ export interface AssignmentEvents {
   stopped(partition: number, error: FatalError): void
   /** What it stood still for is settled. */
   resumed(state: PartitionState, from: number): void
+  /** The ledger has gone back behind what this lane had stored: it has to start over. */
+  wentBack(lane: Lane, lost: LostError): void
   failed(error: FatalError | Error): void
 }
 
@@ -324,11 +326,17 @@ export class Assignment implements ConsumeHandlers {
   /**
    * To be called every few seconds: looks at stopped partitions again, and at running ones for what no fetch would show. An answer may be older than
    * what was fetched meanwhile, so that a running partition is stopped only when two surveys agree and it has not moved between them.
+   *
+   * A database that has gone back (a failover to a replica that was behind) fences the next batch; a partition that gets no next batch would lack its
+   * last rows until it does. So the ledger is compared, too.
    */
   async survey(): Promise<void> {
     const stopped = [...this.#entries.values()].filter((entry) => entry.stopped !== null && entry.gate === null)
     const running = [...this.#entries.values()].filter(({ gate, state }) => gate === null && state !== null)
     const before = new Map(running.map((entry) => [entry, entry.expected]))
+    const stored = running.map(({ state, persistedOffset }) =>
+      Math.max(state?.marks.get('persist') ?? 0, persistedOffset),
+    )
     if (stopped.length > 0) await this.#readMarks(stopped)
     else await this.#ask()
     for (const [entry, expected] of before) {
@@ -339,6 +347,23 @@ export class Assignment implements ConsumeHandlers {
       if (expected >= marks.low && expected <= marks.high && !isAnother) continue
       if (entry.missedAt === expected) await this.#stopRunning(entry, marks)
       entry.missedAt = expected
+    }
+    await this.#compareLedger(running, stored)
+  }
+
+  /** What we know of was read before: the ledger may only be ahead of it. */
+  async #compareLedger(running: readonly Entry[], stored: readonly number[]): Promise<void> {
+    if (running.length === 0) return
+    const low = (partition: number) => this.#watermarks.get(partition)?.low ?? 0
+    const partitions = running.map(({ partition }) => partition)
+    const rows = new Map((await this.#options.persist.marks(partitions, low)).map((row) => [row.partition, row]))
+    for (const [index, entry] of running.entries()) {
+      const { partition, lane } = entry
+      const found = rows.get(partition)?.nextOffset ?? 0
+      const known = stored[index] as number
+      if (found >= known || !this.#isCurrent(entry) || entry.gate !== null) continue
+      const text = `partition ${partition}: the ledger has gone back from ${known} to ${found}`
+      this.#options.on.wentBack(lane, new LostError('FENCED', text))
     }
   }
 

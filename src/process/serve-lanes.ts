@@ -34,6 +34,8 @@ export interface ServedLanes {
   compareStreams(): Promise<void>
   /** Redis is back: lanes that have left batches unpublished start over. */
   catchUp(): void
+  /** Something was lost that none of the lane's rooms has noticed. */
+  startOver(lane: Lane, lost: LostError): void
 }
 
 export function serveLanes(options: ServeLanesOptions): ServedLanes {
@@ -75,6 +77,7 @@ export function serveLanes(options: ServeLanesOptions): ServedLanes {
 
   return {
     serving: lanes.map(serve),
+    startOver: (lane, lost) => relapses[lanes.indexOf(lane)]?.abort(lost),
     catchUp() {
       const lost = new LostError('PUBLISH_BEHIND', 'Redis is back; what was stored meanwhile is published now')
       for (const [index, lane] of lanes.entries()) if (absence.behind.has(lane)) relapses[index]?.abort(lost)

@@ -214,6 +214,7 @@ export function openService(options: ServiceOptions): Service {
         settler.note(state)
         logger.info({ partition: state.partition, from }, 'a stopped partition goes on')
       },
+      wentBack: (lane, lost) => startOver(lane, lost),
       failed: fail,
     },
   })
@@ -251,7 +252,7 @@ export function openService(options: ServiceOptions): Service {
     runMax: settings.rejectRunMax,
     runs: options.rejectRuns,
   })
-  const { serving, compareStreams, catchUp } = serveLanes({
+  const { serving, compareStreams, catchUp, startOver } = serveLanes({
     lanes,
     observers,
     rooms,

@@ -202,6 +202,7 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
         ),
       stopped: (partition, error) => stops.push(`${partition}: ${error.code}`),
       resumed: ({ partition }, from) => stops.push(`${partition}: resumed from ${from}`),
+      wentBack: (lane, lost) => startOver(lane, lost),
       failed: fail,
     },
   })
@@ -217,7 +218,7 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
     (): LaneObserver => ({ ...observeLane(metrics, clock, { last: 0 }, () => {}), ...options.observe }),
   )
   const decode = openMemoryDecode(definition, limits, () => nowMs)
-  const { serving, compareStreams, catchUp } = serveLanes({
+  const { serving, compareStreams, catchUp, startOver } = serveLanes({
     lanes,
     observers,
     rooms: { consume, decode, persist, publish, publishes: true, partitionCount: house.kafka.partitions },

@@ -101,6 +101,7 @@ function openGate(options: GateOptions = {}) {
       streamLost: (partition, _, from) => told.push(`lost ${partition} from ${from}`),
       stopped: (partition, error) => told.push(`stopped ${partition} ${error.code}`),
       resumed: ({ partition }, from) => told.push(`resumed ${partition} from ${from}`),
+      wentBack: (lane, { message }) => told.push(`lane ${lane.index}: ${message}`),
       failed: (error) => failures.push(error),
     },
   })
@@ -451,6 +452,23 @@ test('a truncated log that has grown beyond the ledger since is still a truncate
   second.gate.assigned([0])
   await open(second.gate)
   assert.equal(second.told.at(-1), 'stopped 0 TOPIC_TRUNCATED')
+})
+
+test('a ledger that goes back while nothing comes in is noticed, and its lane starts over', async () => {
+  const { gate, lanes, database, told, queued } = openGate({ rows: { 3: { nextOffset: 7, publishedOffset: 7 } } })
+  gate.assigned([3])
+  await open(gate)
+  await gate.survey()
+  assert.deepEqual(told, ['+1 -0'])
+  // A failover to a replica that was behind.
+  const row = database.ledger.get('tests/t/3') as MemoryLedgerRow
+  database.ledger.set('tests/t/3', { ...row, nextOffset: 5, publishedOffset: 5 })
+  await gate.survey()
+  assert.deepEqual(told, ['+1 -0', 'lane 0: partition 3: the ledger has gone back from 7 to 5'])
+  gate.reset(lanes[0] as Lane)
+  await open(gate)
+  assert.equal(await gate.fetched(fetched(3, 5, 9)), true)
+  assert.deepEqual(queued(), ['3 [5, 9)'])
 })
 
 test('a log that falls behind us while nothing comes in: two surveys, since one answer may be old', async () => {
