@@ -4,24 +4,14 @@
  */
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { Redis } from 'ioredis'
-import type { RedisClient } from '../../../src/process/connect-redis.ts'
 import { installParts } from '../../../src/stack/parts.ts'
-import { startStack } from '../../../src/stack/stack.ts'
 import { stackFolder } from '../../../src/stack/state.ts'
 import type { Needs } from '../scenario.ts'
 import { type KafkaCluster, startKafkaCluster } from './kafka.ts'
 import { type PostgresGround, startPostgres } from './postgres.ts'
+import { type RedisGround, type RedisKind, startRedis } from './redis.ts'
 
 export const root = join(import.meta.dirname, '../../..')
-
-export interface RedisGround {
-  /** How replicas reach it. */
-  readonly env: Readonly<Record<string, string>>
-  /** Lives through restarts, failovers and moves. */
-  readonly client: RedisClient
-  remove(): Promise<void>
-}
 
 export interface Ground {
   readonly kafka: KafkaCluster
@@ -78,25 +68,8 @@ export function openGrounds(signal: AbortSignal): Grounds {
     const server = await startPostgres(kind as 'single' | 'pair', { root, folder })
     return { server, close: () => server.close() }
   })
-  const redis = keeper(async () => {
-    const stack = await startStack({
-      root,
-      name: partName('redis'),
-      servers: ['redis'],
-      temporary: true,
-      quick: true,
-      signal,
-    })
-    const client = new Redis(stack.redis)
-    client.on('error', () => {})
-    const server: RedisGround = {
-      env: { MILLRACE_REDIS: stack.redis },
-      client,
-      async remove() {
-        client.disconnect()
-        await stack.remove()
-      },
-    }
+  const redis = keeper(async (kind) => {
+    const server = await startRedis(kind as RedisKind, { root, name: partName('redis'), signal })
     return { server, close: () => server.remove() }
   })
   return {
@@ -108,7 +81,7 @@ export function openGrounds(signal: AbortSignal): Grounds {
         kafka: cluster,
         postgres: sql,
         redis: memory,
-        folders: [cluster.folder, stackFolder(root, partName('redis'))],
+        folders: [cluster.folder, ...memory.folders],
         versions: () => versionsOf(sql, memory),
       }
     },
