@@ -4,10 +4,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Cluster } from 'ioredis'
 import pg from 'pg'
 import definition from '../../consumers/cloud-events.ts'
-import type { RedisClient } from '../../src/process/connect-redis.ts'
 import { migrate } from '../../src/schema/migrate.ts'
 import { createRandom } from '../../src/simulate/random.ts'
 import { endWatchdog, type Replica } from '../e2e/replica.ts'
@@ -56,7 +54,7 @@ export async function openWorld(options: WorldOptions): Promise<OpenWorld> {
   open.defer(() => sql.close())
   try {
     await makeDatabase(ground.postgres.directUrl, group, databaseUrl(ground.postgres.directUrl))
-    await emptyRedis(ground.redis.client)
+    await ground.redis.empty()
     await makeTopic()
   } catch (error) {
     await open.disposeAsync()
@@ -241,7 +239,3 @@ async function makeDatabase(serverUrl: string, name: string, url: string): Promi
 }
 
 /** No streams left from another scenario. */
-async function emptyRedis(client: RedisClient): Promise<void> {
-  const nodes = client instanceof Cluster ? client.nodes('master') : [client]
-  await Promise.all(nodes.map((node) => node.flushall()))
-}
