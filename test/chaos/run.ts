@@ -60,6 +60,8 @@ export interface RunOptions {
   readonly rate: number
   readonly replicas: number
   readonly partitions: number
+  /** Allows so many times the stated recovery time: for runs that share their cores with other tests, where only the count is the claim. */
+  readonly recoveryFactor?: number
   readonly signal: AbortSignal
   readonly ground: () => Promise<Ground>
   readonly onTold: (live: Live, text: string) => void
@@ -79,6 +81,7 @@ function healingOf({ healing }: OpenWorld): NonNullable<OpenWorld['healing']> {
 
 export async function runScenario(options: RunOptions): Promise<Result> {
   const { scenario, rounds, signal } = options
+  const recoveryMsMax = scenario.recoveryMsMax * (options.recoveryFactor ?? 1)
   const startedMs = performance.now()
   const live: Live = {
     scenario,
@@ -158,7 +161,7 @@ export async function runScenario(options: RunOptions): Promise<Result> {
       const healing = healingOf(world)
       live.doing = `recovering${note === '' ? '' : ` (${note})`}`
       try {
-        await world.untilRecovered(scenario.recoveryMsMax * patienceFactor, await healing.target)
+        await world.untilRecovered(recoveryMsMax * patienceFactor, await healing.target)
       } catch (error) {
         failed(`round ${round}, ${note}: no recovery`, error)
         return
@@ -171,8 +174,8 @@ export async function runScenario(options: RunOptions): Promise<Result> {
       tell(
         `round ${round} of ${rounds}: ${note === '' ? 'done' : note}; recovered in ${(ms / 1000).toFixed(1)} s, worst lag ${lag.toFixed(1)} s`,
       )
-      if (ms > scenario.recoveryMsMax) {
-        problems.push(`round ${round}: recovered after ${Math.round(ms)} ms, the bound is ${scenario.recoveryMsMax} ms`)
+      if (ms > recoveryMsMax) {
+        problems.push(`round ${round}: recovered after ${Math.round(ms)} ms, the bound is ${recoveryMsMax} ms`)
       }
     }
   }
@@ -230,7 +233,7 @@ export async function runScenario(options: RunOptions): Promise<Result> {
     rounds: recoveries.length,
     roundsWanted: rounds,
     recoveries,
-    recoveryMsMax: scenario.recoveryMsMax,
+    recoveryMsMax,
     worstLagSeconds,
     residentBytesMax: live.sampler?.residentBytesMax ?? 0,
     endedByThemselves: live.world?.endedByThemselves ?? [],
