@@ -120,6 +120,12 @@ export class Assignment implements ConsumeHandlers {
     return [...this.#entries.values()].some(({ gate }) => gate !== null)
   }
 
+  /** Those whose marks are not read yet. */
+  get gatedPartitions(): readonly number[] {
+    const gated = [...this.#entries.values()].filter((one) => one.gate !== null && one.state === null && !one.stopped)
+    return gated.map(({ partition }) => partition)
+  }
+
   assigned(partitions: readonly number[]): void {
     const { consume, lanes, on } = this.#options
     const now = new Set(partitions)

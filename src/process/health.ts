@@ -1,12 +1,22 @@
 /**
  * Is this process alive, and is it ready? Alive means progress, not that the event loop turns: a consumer whose client died inside looks busy for
- * weeks. Restarting does not mend a server that is down, so a dependency known to be down makes the process not ready, never not alive.
+ * weeks. Restarting does not mend a server that is down, so a dependency known to be down makes the process not ready, never not alive. A hang that no
+ * known outage explains is another thing: wherever a partition has work and stands still, though the others move, the process is not alive.
  *
  *   starting -> running    the first partitions came, or the group has none for us
  *   running  -> draining   SIGTERM: not ready any more, alive until the drain's own deadline
  */
 
 export type Phase = 'starting' | 'running' | 'draining'
+
+/** A partition that has something to do. */
+export interface Work {
+  readonly partition: number
+  /** Records waiting; null: nobody knows, its marks are being read. */
+  readonly records: number | null
+  /** Changes when something of it was stored or published. */
+  readonly at: number
+}
 
 /** What the process knows about itself, asked for once a second. */
 export interface Vitals {
@@ -15,6 +25,8 @@ export interface Vitals {
   readonly moved: number
   /** Records not stored yet; null before anything is known. */
   readonly lagRecords: number | null
+  /** By partition, what waits to be stored or published and nothing known is in the way of. */
+  readonly work?: readonly Work[]
   /** When the Kafka client last gave a sign of life (a fetch, a heartbeat); null before the first. */
   readonly heardMs: number | null
   /** Names of the servers known to be down right now. */
@@ -51,6 +63,22 @@ export interface HealthOptions {
 const verdict = (reasons: readonly string[]): Verdict => ({ ok: reasons.length === 0, reasons })
 const seconds = (ms: number) => `${Math.round(ms / 1000)} s`
 
+const namedMax = 5
+
+function stuckText(
+  stuck: readonly (readonly [number, { readonly records: number | null; readonly sinceMs: number }])[],
+  nowMs: number,
+): string {
+  const named = stuck.slice(0, namedMax).map(([partition]) => partition)
+  const more = stuck.length > namedMax ? ` and ${stuck.length - namedMax} more` : ''
+  const known = stuck.every(([, { records }]) => records !== null)
+  const records = stuck.reduce((sum, [, one]) => sum + (one.records ?? 0), 0)
+  const longest = nowMs - Math.min(...stuck.map(([, { sinceMs }]) => sinceMs))
+  const where = `partition${stuck.length > 1 ? 's' : ''} ${named.join(', ')}${more}`
+  const what = known ? `${records} records wait in ${where}` : `the marks of ${where} are not read`
+  return `${what} and nothing has moved there for ${seconds(longest)}`
+}
+
 export function createHealth({
   progressTimeoutMs,
   kafkaSilentMs = Number.POSITIVE_INFINITY,
@@ -59,6 +87,8 @@ export function createHealth({
   let vitals: Vitals = { phase: 'starting', moved: 0, lagRecords: null, heardMs: null, down: [], away: [] }
   /** Since when nothing has moved that could have moved. */
   let stillSinceMs = now()
+  /** By partition, how far its work was and since when. While its marks are read it stands where it was before. */
+  const standing = new Map<number, { at: number; records: number | null; sinceMs: number }>()
   /** Until when the Kafka client need not have spoken: the last time a server was known to be down, or the phase changed. */
   let excusedUntilMs = now()
 
@@ -69,6 +99,14 @@ export function createHealth({
       if (excused) excusedUntilMs = nowMs
       if (excused || next.moved !== vitals.moved || (next.phase === 'running' && next.lagRecords === 0))
         stillSinceMs = nowMs
+      const working = new Set(next.work?.map(({ partition }) => partition))
+      for (const partition of standing.keys()) if (!working.has(partition)) standing.delete(partition)
+      for (const { partition, records, at } of next.work ?? []) {
+        const before = standing.get(partition)
+        const isStill = before !== undefined && !excused && (records === null || at === before.at)
+        const where = records === null && before !== undefined ? before.at : at
+        standing.set(partition, { at: where, records, sinceMs: isStill ? before.sinceMs : nowMs })
+      }
       vitals = next
     },
 
@@ -88,6 +126,8 @@ export function createHealth({
         const lag = vitals.lagRecords === null ? 'an unknown number of' : String(vitals.lagRecords)
         reasons.push(`${lag} records wait and nothing has moved for ${seconds(stillMs)}`)
       }
+      const stuck = [...standing].filter(([, { sinceMs }]) => nowMs - sinceMs > progressTimeoutMs)
+      if (stuck.length > 0 && reasons.length === 0) reasons.push(stuckText(stuck, nowMs))
       return verdict(reasons)
     },
 

@@ -12,8 +12,10 @@ import type { Settings } from '../core/settings.ts'
 import { readStatus, type Status } from '../core/status.ts'
 import { startKeeper } from '../keeper/keeper.ts'
 import { startAdmin } from './admin.ts'
+import { atMost } from './at-most.ts'
 import { connectPostgres } from './connect-postgres.ts'
 import type { LoadedConsumer } from './load-consumer.ts'
+import { watchLoop } from './loop-watch.ts'
 import { lagOf, observeProcess } from './observe.ts'
 import { openRooms } from './open-rooms.ts'
 import { type Clock, openService, type Service } from './service.ts'
@@ -46,6 +48,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
       consumer,
       logger,
       nowMs: clock.nowMs,
+      sleep: clock.sleep,
       signal: stop.signal,
       onError: (error) => void opened.promise.then((service) => service.fail(error)),
       onRedisBack: () => void opened.promise.then((service) => service.doubtStreams()),
@@ -61,7 +64,8 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     metrics,
     logger,
   })
-  stack.defer(() => keeper.stop())
+  stack.defer(() => atMost(keeper.stop(), clock.sleep))
+  stack.defer(watchLoop(settings.progressTimeoutMs))
   const service = openService({
     settings,
     consumer: consumer.name,

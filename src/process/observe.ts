@@ -7,6 +7,7 @@ import type { Budget } from '../flow/budget.ts'
 import type { Foreign } from '../flow/persist/port.ts'
 import type { Observer } from '../flow/pipeline.ts'
 import type { Assignment } from './assignment.ts'
+import type { Work } from './health.ts'
 
 const clockRooms = ['decode', 'persist', 'publish'] as const
 
@@ -102,6 +103,26 @@ export function lagOf(assignment: Assignment, nowMs: number): { records: number;
     else if (behind > 0 && lastTimestampMs > 0) oldest = Math.min(oldest, lastTimestampMs)
   }
   return { records, seconds: Math.max(0, nowMs - oldest) / 1000 }
+}
+
+/**
+ * What waits here, by partition. Taken in and not yet through counts always; what is still at Kafka only where Kafka itself has told of it just now
+ * (`surveyed`): a partition without a leader has to wait for the brokers, and a new process would wait just the same.
+ */
+export function workOf(
+  assignment: Assignment,
+  { publishing, surveyed }: { readonly publishing: boolean; readonly surveyed: boolean },
+): Work[] {
+  const gated = assignment.gatedPartitions.map((partition): Work => ({ partition, records: null, at: -1 }))
+  const running = [...assignment.states()].map(({ partition, marks }): Work => {
+    const stored = marks.get('persist')
+    const published = marks.get('publish')
+    const end = surveyed ? (assignment.watermarks.get(partition)?.high ?? 0) : 0
+    const unpublished = publishing ? stored - published : 0
+    const records = Math.max(marks.get('consume'), end) - stored + unpublished
+    return { partition, records, at: stored + published }
+  })
+  return [...gated, ...running.filter(({ records }) => records !== 0)]
 }
 
 /** How far retention is from what is not stored yet; a partition that Kafka was not asked about yet is not told. */

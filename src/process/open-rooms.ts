@@ -1,6 +1,7 @@
 /** Connects, checks what must hold, and opens a technology for each room: the one place that says which. */
 import kafkajs from 'kafkajs'
 import type { Logger } from 'pino'
+import type { Sleep } from '../core/backoff.ts'
 import { dayMs } from '../core/day.ts'
 import { FatalError } from '../core/errors.ts'
 import type { KnownRun } from '../core/reject-limit.ts'
@@ -17,6 +18,7 @@ import { publishNothing } from '../flow/publish/none.ts'
 import type { Publish } from '../flow/publish/port.ts'
 import { openRedis } from '../flow/publish/redis.ts'
 import { requireDays } from '../keeper/require-days.ts'
+import { atMost } from './at-most.ts'
 import { kafkaConfig, kafkaRefusal } from './connect-kafka.ts'
 import { connectPostgres, postgresConfig, postgresFailure } from './connect-postgres.ts'
 import { connectRedis, redisFailure } from './connect-redis.ts'
@@ -45,6 +47,7 @@ export interface OpenRoomsOptions {
   readonly consumer: LoadedConsumer
   readonly logger: Logger
   readonly nowMs: () => number
+  readonly sleep: Sleep
   readonly signal: AbortSignal
   /** A room has failed beside any batch. */
   readonly onError: (error: Error) => void
@@ -59,7 +62,7 @@ const clientRestartsMax = 10
 
 /** Whatever is wrong is one FatalError; what was opened until then is closed with `stack`. */
 export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposableStack): Promise<OpenedRooms> {
-  const { settings, consumer, logger, nowMs, signal } = options
+  const { settings, consumer, logger, nowMs, sleep, signal } = options
   const { name, url, definition } = consumer
   const { topic, table } = definition
   const publishes = definition.route !== undefined && settings.redisUrls.length > 0
@@ -105,7 +108,7 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
     transactionTimeoutMs: settings.transactionTimeoutMs,
     lockTimeoutMs: settings.lockTimeoutMs,
   })
-  stack.defer(() => persist.close())
+  stack.defer(() => atMost(persist.close(), sleep))
 
   const decode = openPiscina({
     definition,
@@ -120,7 +123,7 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
     now: nowMs,
     onError: options.onError,
   })
-  stack.defer(() => decode.close())
+  stack.defer(() => atMost(decode.close(), sleep))
 
   const group = settings.group || name
   const consume = openKafkajs({

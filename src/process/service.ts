@@ -18,8 +18,9 @@ import { Lane } from '../flow/lane.ts'
 import { notedSince } from '../flow/pipeline.ts'
 import { openSettler } from '../flow/settle/settler.ts'
 import { Assignment } from './assignment.ts'
+import { atMost } from './at-most.ts'
 import { createHealth, type Health, type Phase } from './health.ts'
-import { type LaneObserver, lagOf, observeLane } from './observe.ts'
+import { type LaneObserver, lagOf, observeLane, workOf } from './observe.ts'
 import type { OpenRooms } from './open-rooms.ts'
 import { serveLanes } from './serve-lanes.ts'
 
@@ -92,6 +93,8 @@ export interface Service {
 const streamsComparedMs = 60_000
 /** So often the partitions are compared with what Kafka holds, and the stopped ones with what the ledger says. */
 const surveyMs = 3000
+/** What a survey has told is known for so long. */
+const toldForMs = 4 * surveyMs
 const remindMs = 300_000
 const retentionAskedMs = 600_000
 /** A room that has been retrying for so long makes its server "down" for health. */
@@ -106,6 +109,8 @@ export function openService(options: ServiceOptions): Service {
   const fail = (error: unknown) => failure.reject(error)
   let surveying = false
   let surveyedAtMs = startedMs
+  /** When Kafka last told how far all partitions reach. */
+  let toldAtMs = startedMs
   let remindedAtMs = startedMs
   let retentionAskedAtMs: number | null = null
   /** A Redis that was away may have come back with less. */
@@ -237,6 +242,7 @@ export function openService(options: ServiceOptions): Service {
       moved: metrics.sum('records_total'),
       lagRecords: assignment.gated ? null : lagOf(assignment, clock.nowMs()).records,
       heardMs,
+      work: workOf(assignment, { publishing: !absence.away, surveyed: clock.nowMs() - toldAtMs < toldForMs }),
       horizonDays: options.horizonDays(),
       down: downNow().filter((server) => server !== 'redis' || !absence.away),
       away: absence.away ? ['redis'] : [],
@@ -297,8 +303,10 @@ export function openService(options: ServiceOptions): Service {
   async function survey(): Promise<void> {
     if (phase !== 'running' || surveying || assignment.gated || clock.nowMs() - surveyedAtMs < surveyMs) return
     surveying = true
+    surveyedAtMs = clock.nowMs()
     try {
       await assignment.survey()
+      toldAtMs = clock.nowMs()
       if (clock.nowMs() - remindedAtMs >= remindMs) {
         remindedAtMs = clock.nowMs()
         for (const { partition, error } of assignment.stopped) tellStopped(partition, error)
@@ -322,16 +330,12 @@ export function openService(options: ServiceOptions): Service {
     for (;;) {
       await sleep(1000, stop.signal)
       observeHealth()
+      const surveyingMs = surveying ? clock.nowMs() - surveyedAtMs : 0
+      if (surveyingMs > settings.progressTimeoutMs) throw noProgress(`a survey has not ended for ${surveyingMs} ms`)
       void compareWhatIsInDoubt()
       void survey().catch(fail)
       const { ok, reasons } = health.live()
-      if (!ok) {
-        throw new FatalError(
-          'NO_PROGRESS',
-          `${reasons.join('; ')}.`,
-          'The supervisor starts the process anew; the log says what came before.',
-        )
-      }
+      if (!ok) throw noProgress(reasons.join('; '))
     }
   }
 
@@ -358,11 +362,9 @@ export function openService(options: ServiceOptions): Service {
       logger.info('drained')
     } catch (error) {
       stop.abort(error)
-      await Promise.allSettled(serving)
+      await atMost(Promise.allSettled(serving), sleep)
       // Leaving lets the others take over at once; a client that has given up must not keep us.
-      const given = new AbortController()
-      await Promise.race([consume.stop().catch(() => {}), sleep(3000, given.signal)])
-      given.abort()
+      await atMost(consume.stop(), sleep)
       throw error
     } finally {
       stop.abort(new Error('ended'))
@@ -380,6 +382,9 @@ export function openService(options: ServiceOptions): Service {
     await running
   }
 }
+
+const noProgress = (why: string) =>
+  new FatalError('NO_PROGRESS', `${why}.`, 'The supervisor starts the process anew; the log says what came before.')
 
 function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve()

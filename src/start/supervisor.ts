@@ -3,11 +3,15 @@
  *
  *   starting -> serving -> (died) -> waiting -> starting ...      stop(): -> stopping -> ended
  *
+ * One that serves is asked for its health: a process that is stopped, or whose event loop is blocked, ends by nobody's doing but ours. What it answers
+ * is its own affair, for it knows best when to end.
+ *
  * A replica that ends before it has ever served is given up, with the last line of its log as the reason: whatever is wrong will be wrong again. The
  * child is in a process group of its own, so that Ctrl-C reaches it only through us; it holds a channel to us and drains by itself when that closes.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs'
+import { appendFileSync, closeSync, existsSync, openSync, readSync, statSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { FatalError } from '../core/errors.ts'
 
 export type ReplicaState =
@@ -37,9 +41,15 @@ export interface SupervisorOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly now: () => number
   readonly onEvent: (text: string) => void
+  /** So long without an answer, and it is killed and started again. */
+  readonly silentMs?: number
 }
 
 const startMs = 60_000
+const askEveryMs = 2000
+const answerMs = 5000
+/** As a liveness probe would have it, several times over: on busy cores an answer may take seconds. */
+const silentMsDefault = 30_000
 /** Serving for so long makes the next death a new story. */
 const steadyMs = 10_000
 
@@ -74,6 +84,7 @@ export function superviseReplica(options: SupervisorOptions): Replica {
     child = own
     let servingMs: number | null = null
     const late = setTimeout(() => own.kill('SIGKILL'), startMs)
+    const over = new AbortController()
     own.on('message', (message: { type?: string; adminUrl?: string; pid?: number }) => {
       if (message.type !== 'ready' || state.kind !== 'starting') return
       clearTimeout(late)
@@ -81,6 +92,7 @@ export function superviseReplica(options: SupervisorOptions): Replica {
       everServed = true
       state = { kind: 'serving', adminUrl: message.adminUrl ?? '', pid: message.pid ?? own.pid ?? 0 }
       if (restarts > 0) onEvent(`${name} serves again`)
+      void listen(own, state.adminUrl, over.signal)
     })
     own.on('error', (error) => gone(error.message))
     own.on('exit', (code, signal) => gone(signal === null ? `exit code ${code}` : signal, code))
@@ -88,6 +100,7 @@ export function superviseReplica(options: SupervisorOptions): Replica {
     function gone(how: string, code: number | null = null): void {
       if (child !== own) return
       clearTimeout(late)
+      over.abort()
       child = null
       if (ended !== null) {
         state = { kind: 'ended' }
@@ -107,6 +120,27 @@ export function superviseReplica(options: SupervisorOptions): Replica {
         start()
       }, delayMs)
     }
+  }
+
+  /** Only the time in which it could have answered counts, so that a machine that slept does not kill what slept with it. */
+  async function listen(own: ChildProcess, adminUrl: string, signal: AbortSignal): Promise<void> {
+    for (let silentMs = 0; silentMs < (options.silentMs ?? silentMsDefault); ) {
+      const askedMs = now()
+      const isHeard = await fetch(`${adminUrl}/healthz`, {
+        signal: AbortSignal.any([signal, AbortSignal.timeout(answerMs)]),
+      })
+        .then((response) => response.text())
+        .then(
+          () => true,
+          () => false,
+        )
+      await sleep(askEveryMs, undefined, { signal, ref: false }).catch(() => {})
+      if (signal.aborted) return
+      silentMs = isHeard ? 0 : silentMs + Math.min(now() - askedMs, askEveryMs + answerMs)
+    }
+    onEvent(`${name} does not answer: it is killed`)
+    appendFileSync(log, 'millrace: NO_PROGRESS: no answer to /healthz for too long; killed by its supervisor.\n')
+    own.kill('SIGKILL')
   }
 
   function giveUp(how: string): void {
@@ -147,7 +181,11 @@ export function superviseReplica(options: SupervisorOptions): Replica {
     kill() {
       clearTimeout(timer)
       ended ??= Promise.withResolvers<string | null>()
-      child?.kill('SIGKILL')
+      if (child !== null) child.kill('SIGKILL')
+      else {
+        state = { kind: 'ended' }
+        ended.resolve(null)
+      }
     },
   }
 }

@@ -51,7 +51,7 @@ export function cleanEnv(env: Readonly<Record<string, string>>): Record<string, 
 let watchdog: Watchdog | undefined
 
 /** A process that was stopped by SIGSTOP notices nothing, not even that we died: the watchdog ends it. */
-function guard(child: ChildProcess): void {
+export function guard(child: Pick<ChildProcess, 'pid' | 'once'>): void {
   const identity = child.pid === undefined ? undefined : identify(child.pid)
   if (identity === undefined) return
   watchdog ??= startWatchdog()

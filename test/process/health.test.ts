@@ -58,6 +58,37 @@ test('a server that is down makes it not ready, and is no reason to restart', ()
   assert(!health.live().ok)
 })
 
+test('one partition that stands still is found though the others move', () => {
+  const { health, pass } = run()
+  const others = (now: number) => ({ partition: 1, records: 5, at: now })
+  pass(timeout, (now) => ({ moved: now, lagRecords: 7, work: [others(now), { partition: 4, records: 2, at: 30 }] }))
+  assert(health.live().ok)
+  pass(3000, (now) => ({ moved: now, lagRecords: 7, work: [others(now), { partition: 4, records: 2, at: 30 }] }))
+  assert.match(health.live().reasons.join(), /2 records wait in partition 4 and nothing has moved there for 12\d s/)
+  pass(1000, (now) => ({ moved: now, lagRecords: 7, work: [others(now), { partition: 4, records: 1, at: 31 }] }))
+  assert(health.live().ok)
+})
+
+test('marks that are never read are no progress, nor is starting over again and again', () => {
+  const { health, pass } = run()
+  const starting = (now: number) => (now % 4000 < 2000 ? { records: null, at: -1 } : { records: 3, at: 10 })
+  pass(timeout + 3000, (now) => ({ moved: now, lagRecords: null, work: [{ partition: 0, ...starting(now) }] }))
+  assert.match(health.live().reasons.join(), /partition 0 .*nothing has moved there/)
+})
+
+test('a known outage is no standstill: the clock starts anew when it is over, and when there is nothing left to do', () => {
+  for (const relief of [{ down: ['postgres'] }, { work: [] }]) {
+    const { health, pass } = run()
+    const stuck = [{ partition: 0, records: 3, at: 10 }]
+    pass(timeout, (now) => ({ moved: now, lagRecords: 3, work: stuck }))
+    pass(1000, (now) => ({ moved: now, lagRecords: 3, work: stuck, ...relief }))
+    pass(timeout, (now) => ({ moved: now, lagRecords: 3, work: stuck }))
+    assert(health.live().ok)
+    pass(2000, (now) => ({ moved: now, lagRecords: 3, work: stuck }))
+    assert(!health.live().ok)
+  }
+})
+
 test('readiness tells the horizon of the partitions, and is lost without tomorrow; being alive is not', () => {
   const { health, pass } = run()
   pass(1000, () => ({ horizonDays: 7 }))

@@ -133,6 +133,7 @@ async function start(more: Readonly<Record<string, string>> = {}): Promise<void>
       logger: pino({ level: 'trace' }, { write: (line: string) => void seen.push(line) }),
       metrics: createMetrics(),
       nowMs: Date.now,
+      sleep: async () => {},
       signal: new AbortController().signal,
       onError: (error: Error) => assert.fail(error),
       onRedisBack: () => {},

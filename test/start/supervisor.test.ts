@@ -15,11 +15,13 @@ after(() => rmSync(folder, { recursive: true }))
 
 /** Serves at once, drains at SIGTERM or when its channel closes; `env.ENDS` makes it end before it serves. */
 const script = `
+import { createServer } from 'node:http'
 if (process.env.ENDS) { console.error('millrace: KAFKA_UNREACHABLE: nobody there.'); process.exit(1) }
 process.on('SIGTERM', () => process.env.STUBBORN || process.exit(0))
 process.on('disconnect', () => process.exit(0))
 setInterval(() => {}, 1000)
-process.send({ type: 'ready', adminUrl: 'http://127.0.0.1:1', pid: process.pid })
+const server = createServer((_, response) => response.end()).listen(0, '127.0.0.1', () =>
+  process.send({ type: 'ready', adminUrl: \`http://127.0.0.1:\${server.address().port}\`, pid: process.pid }))
 `
 
 function supervise(name: string, env: Record<string, string> = {}) {
@@ -34,6 +36,7 @@ function supervise(name: string, env: Record<string, string> = {}) {
     env: { ...process.env, ...env },
     now: Date.now,
     onEvent: (text) => events.push(text),
+    silentMs: 1500,
   })
   return { replica, events }
 }
@@ -69,6 +72,32 @@ test('what dies is started again; what is asked to stop ends in order', async ()
   assert.equal(await replica.stop(5000), null)
   assert.equal(replica.state.kind, 'ended')
   assert.ok(isGone(second))
+})
+
+test('what answers no more is killed and started again; what answers is left alone', async () => {
+  const { replica, events } = supervise('stopped')
+  const first = await pidOf(replica)
+  await sleep(3000)
+  assert.equal(replica.restarts, 0)
+  process.kill(first, 'SIGSTOP')
+  const second = await pidOf(replica, first)
+  assert.deepEqual(events.slice(0, 2), [
+    'stopped does not answer: it is killed',
+    'stopped ended (SIGKILL), starts again in 0.5 s',
+  ])
+  assert.match(lastLine(replica.log) as string, /^NO_PROGRESS: no answer/)
+  assert.ok(isGone(first))
+  replica.kill()
+  assert.equal(await replica.stop(100), 'SIGKILL')
+  assert.ok(isGone(second))
+})
+
+test('killed while it waits to be started again, it has ended', async () => {
+  const { replica } = supervise('killed')
+  process.kill(await pidOf(replica), 'SIGKILL')
+  while (replica.state.kind !== 'waiting') await sleep(5)
+  replica.kill()
+  assert.equal(await replica.stop(100), null)
 })
 
 test('what does not stop in time is killed, and that is told', async () => {
