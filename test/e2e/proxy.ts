@@ -52,8 +52,8 @@ export async function startProxy(target: string, filterOf?: (line: Line) => Filt
       client,
       server,
       cut() {
-        client.resetAndDestroy()
-        server.resetAndDestroy()
+        reset(client)
+        reset(server)
       },
     }
     lines.add(line)
@@ -115,6 +115,12 @@ export async function startProxy(target: string, filterOf?: (line: Line) => Filt
       await new Promise((resolve) => listener.close(resolve))
     },
   }
+}
+
+/** A socket that is just being closed in order cannot be reset: libuv refuses, the handle stays, and the process would never end. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }
 
 /** Runs what it is given after the delay of that moment, and never before what it was given earlier. */
