@@ -184,7 +184,7 @@ function report(result: Result): string {
   const figures =
     counted === null
       ? '  not counted\n'
-      : `  ${counted.acknowledged} records acknowledged, ${counted.uncertain} uncertain: ${counted.rows} rows, ${counted.entries} entries, ${counted.rejects} rejects, ${counted.duplicates} duplicates\n`
+      : `  ${counted.acknowledged} records acknowledged, ${counted.uncertain} uncertain${counted.declared > 0 ? `, ${counted.declared} declared lost` : ''}: ${counted.rows} rows, ${counted.entries} entries, ${counted.rejects} rejects, ${counted.duplicates} duplicates\n`
   const ended = result.endedByThemselves.map(
     ({ name, code, said }) => `  ${name} ended by itself (${code}): ${said.slice(0, 200)}\n`,
   )

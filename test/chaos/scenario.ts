@@ -9,6 +9,7 @@ import type { Random } from '../../src/simulate/random.ts'
 import type { Replica } from '../e2e/replica.ts'
 import type { Ground } from './ground/ground.ts'
 import type { ChaosLoad, ChaosLoadOptions } from './load.ts'
+import type { Told } from './records.ts'
 
 export interface Needs {
   readonly brokers?: 1 | 3
@@ -99,6 +100,8 @@ export interface World {
   sleep(ms: number): Promise<void>
   /** Runs at the world's end, the last one first. */
   defer(close: () => unknown): void
+  /** These records were taken away before they could be stored, and somebody decided to go on without them: they need not be there at the count. */
+  declareLost(records: readonly Told[]): void
   /** A line in the log and in the view. */
   tell(text: string): void
   /** The harm is over: from here recovery is timed. Called for you when round() returns. */

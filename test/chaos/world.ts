@@ -15,6 +15,7 @@ import { openKafkaEyes, openSqlEyes } from './clients.ts'
 import { type Fleet, openFleet } from './fleet.ts'
 import type { Ground } from './ground/ground.ts'
 import { type ChaosLoad, type ChaosLoadOptions, startLoad } from './load.ts'
+import type { Told } from './records.ts'
 import type { Scenario, World } from './scenario.ts'
 import { suiteSettings } from './settings.ts'
 
@@ -33,6 +34,7 @@ export interface WorldOptions {
 /** What the runner sees of a world besides. */
 export interface OpenWorld extends World {
   readonly account: Account
+  readonly declared: Told[]
   readonly fleet: Fleet
   readonly loads: readonly ChaosLoad[]
   startMainLoad(): void
@@ -149,6 +151,10 @@ export async function openWorld(options: WorldOptions): Promise<OpenWorld> {
     env,
     databaseUrl,
     account,
+    declared: [],
+    declareLost(records) {
+      for (const record of records) world.declared.push(record)
+    },
     fleet,
     loads,
     healing: null,

@@ -36,7 +36,6 @@ export interface Surroundings {
 export interface Member extends Sender {
   readonly service: Service
   readonly isAsleep: boolean
-  readonly awakeSinceMs: number
   readonly cut: Set<ServerName>
   /** Its clock is so much ahead of the simulated time. */
   stepMs: number
@@ -128,9 +127,6 @@ export function startMember(
     cut: new Set(),
     get isAsleep() {
       return clock.nowMs < asleepUntilMs
-    },
-    get awakeSinceMs() {
-      return asleepUntilMs
     },
     deliver(delayMs, run) {
       clock.after(delayMs, () => {

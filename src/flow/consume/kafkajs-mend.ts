@@ -1,5 +1,5 @@
 /**
- * Mends two faults of kafkajs 2.2.4, whose last release was in 2023 (it is pinned to that exact version). Both are in single methods, found by name
+ * Mends three faults of kafkajs 2.2.4, whose last release was in 2023 (it is pinned to that exact version). All are in single methods, found by name
  * on the library's own prototypes; where the version is another, nothing is touched.
  *
  * The timer. Its request queue sets a timer for `-1 - Date.now()` ms after every response, and the timer sets the next one. Node makes that 1 ms, so
@@ -9,10 +9,26 @@
  * The headers. They are gathered in a plain object, so that a header named `constructor` or `toString` comes back as an array with a function of
  * Object's in it: one such record throws in whoever reads its headers. Each header also copies all before it: a 1 MB record of tiny headers takes
  * minutes. Gathered in an object without a prototype, one by one, names are names.
+ *
+ * The clock. It reckons with the wall clock: set back by an hour, a member sends no heartbeat for that hour, is thrown out of its group and does not
+ * notice; set forward, every request under way has timed out. Heartbeats go out in any case when the clock went back; timeouts are measured by the
+ * steady clock.
  */
 import { createRequire } from 'node:module'
 
+interface Group {
+  lastRequest: number
+  heartbeat(options: { interval: number }): Promise<void>
+}
+
 interface RequestQueue {
+  readonly enforceRequestTimeout: boolean
+  readonly requestTimeout: number
+  readonly inflight: ReadonlyMap<number, { readonly requestTimeout: number; timeoutRequest(): void }>
+  requestTimeoutIntervalId: NodeJS.Timeout
+  readonly isConnected: () => boolean
+  destroy(): void
+  scheduleRequestTimeoutCheck(): void
   pending: unknown[]
   throttledUntil: number
   throttleCheckTimeoutId: NodeJS.Timeout | null
@@ -38,9 +54,44 @@ export function mendKafkajs(): boolean {
   if (version !== '2.2.4') return false
   const queue = (require('kafkajs/src/network/requestQueue') as { prototype: RequestQueue }).prototype
   queue.scheduleCheckPendingRequests = scheduleCheckPendingRequests
+  queue.scheduleRequestTimeoutCheck = scheduleRequestTimeoutCheck
   const decoder = (require('kafkajs/src/protocol/decoder') as { prototype: Decoder }).prototype
   decoder.readVarIntArray = readHeaders
+  const group = (require('kafkajs/src/consumer/consumerGroup') as { prototype: Group }).prototype
+  if (!mended.has(group)) group.heartbeat = heartbeatOf(group.heartbeat)
+  mended.add(group)
   return true
+}
+
+const mended = new WeakSet<Group>()
+
+function heartbeatOf(original: Group['heartbeat']): Group['heartbeat'] {
+  return function (this: Group, options) {
+    if (this.lastRequest > Date.now()) this.lastRequest = 0
+    return original.call(this, options)
+  }
+}
+
+/** kafkajs's own interval for looking at the requests under way. */
+const timeoutCheckMs = 100
+
+function scheduleRequestTimeoutCheck(this: RequestQueue): void {
+  if (!this.enforceRequestTimeout) return
+  this.destroy()
+  // Since the first look at it: later than it was sent by one interval at most.
+  const seenAt = new WeakMap<object, number>()
+  this.requestTimeoutIntervalId = setInterval(
+    () => {
+      const now = performance.now()
+      for (const request of this.inflight.values()) {
+        const since = seenAt.get(request)
+        if (since === undefined) seenAt.set(request, now)
+        else if (now - since > request.requestTimeout) request.timeoutRequest()
+      }
+      if (!this.isConnected()) this.destroy()
+    },
+    Math.min(this.requestTimeout, timeoutCheckMs),
+  )
 }
 
 function scheduleCheckPendingRequests(this: RequestQueue): void {

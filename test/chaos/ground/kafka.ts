@@ -50,6 +50,8 @@ export interface KafkaCluster {
   controller(): Promise<number>
   /** The broker that coordinates this consumer group, or this transactional id; -1: none. */
   coordinator(name: string, of?: 'group' | 'transaction'): Promise<number>
+  /** Gives every broker its share again: the leader of each partition is its first replica, where that is in sync. */
+  electPreferred(topic: string): Promise<void>
   /** Moves the leadership of every partition of the topic to the replica after the one that leads it. */
   moveLeaders(topic: string): Promise<void>
   /** Who speaks through the proxies no longer reaches these brokers: bytes are held back, or connections reset and refused. */
@@ -182,6 +184,11 @@ export async function startKafkaCluster(options: {
     return found.partitions.filter((one) => topic === undefined || one.topic === topic)
   }
 
+  const elect = async (topic: string) => {
+    const all = (await partitions(topic)).map(({ partition }) => partition)
+    await firstOf((one) => electPreferred(one, topic, all))
+  }
+
   try {
     await Promise.all(ids.map(start))
   } catch (error) {
@@ -241,14 +248,9 @@ export async function startKafkaCluster(options: {
       } finally {
         await admin.disconnect()
       }
-      await firstOf((one) =>
-        electPreferred(
-          one,
-          topic,
-          now.map(({ partition }) => partition),
-        ),
-      )
+      await elect(topic)
     },
+    electPreferred: elect,
     cut(how, cutIds = ids) {
       for (const id of cutIds) how === 'silence' ? node(id).proxy.hold() : node(id).proxy.cut()
     },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { mendKafkajs } from '../../../src/flow/consume/kafkajs-mend.ts'
 
 const require = createRequire(import.meta.url)
@@ -96,4 +96,57 @@ test('a hundred thousand headers take no minutes', () => {
   const found = read(Array.from({ length: 100_000 }, (_, i) => [`h${i}`, 'x']))
   assert.equal(Object.keys(found).length, 100_000)
   assert.ok(performance.now() - started < 5000)
+})
+
+/** The wall clock is set by so much; timers and the steady clock are not. */
+function setClock(t: TestContext, byMs: number): void {
+  const real = Date.now
+  Date.now = () => real() + byMs
+  t.after(() => {
+    Date.now = real
+  })
+}
+
+test('a member whose clock is set back goes on telling the group that it lives', async (t) => {
+  mendKafkajs()
+  const ConsumerGroup = require('kafkajs/src/consumer/consumerGroup')
+  const logger = { namespace: () => logger }
+  const group = new ConsumerGroup({ logger, topics: [], groupId: 'g', instrumentationEmitter: { emit() {} } })
+  let heartbeats = 0
+  Object.assign(group, { memberId: 'm', coordinator: { heartbeat: async () => void heartbeats++ } })
+  await group.heartbeat({ interval: 3000 })
+  assert.equal(heartbeats, 0, 'it is not due')
+  setClock(t, -3_600_000)
+  await group.heartbeat({ interval: 3000 })
+  assert.equal(heartbeats, 1)
+  await group.heartbeat({ interval: 3000 })
+  assert.equal(heartbeats, 1, 'the next one is not due')
+})
+
+test('requests under way time out by the steady clock, whatever is done to the other one', async (t) => {
+  mendKafkajs()
+  const RequestQueue = require('kafkajs/src/network/requestQueue')
+  const queue = new RequestQueue({
+    requestTimeout: 400,
+    enforceRequestTimeout: true,
+    clientId: 'c',
+    broker: 'b',
+    logger: { debug() {}, warn() {} },
+    isConnected: () => true,
+  })
+  queue.scheduleRequestTimeoutCheck()
+  t.after(() => queue.destroy())
+  const send = (correlationId: number) =>
+    new Promise<number>((resolve) => {
+      const sent = performance.now()
+      const entry = { correlationId, resolve() {}, reject: () => resolve(performance.now() - sent) }
+      queue.push({ entry, expectResponse: true, requestTimeout: 400, sendRequest() {} })
+    })
+  const first = send(1)
+  setClock(t, 3_600_000)
+  const ms = await first
+  assert.ok(ms >= 400 && ms < 3000, `${ms} ms`)
+  const second = send(2)
+  setClock(t, -7_200_000)
+  assert.ok((await second) < 3000)
 })
