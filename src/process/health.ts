@@ -57,6 +57,8 @@ export interface HealthOptions {
   readonly progressTimeoutMs: number
   /** So long without a fetch or a heartbeat means that Kafka is not there: a client waits for its return without a word. */
   readonly kafkaSilentMs?: number
+  /** So long without a step of any partition that has work is not ready, whatever the reason: a server that says nothing at all is not known to be down. */
+  readonly standstillMs?: number
   readonly now: () => number
 }
 
@@ -82,6 +84,7 @@ function stuckText(
 export function createHealth({
   progressTimeoutMs,
   kafkaSilentMs = Number.POSITIVE_INFINITY,
+  standstillMs = Number.POSITIVE_INFINITY,
   now,
 }: HealthOptions): Health {
   let vitals: Vitals = { phase: 'starting', moved: 0, lagRecords: null, heardMs: null, down: [], away: [] }
@@ -139,6 +142,11 @@ export function createHealth({
       const silentMs = vitals.heardMs === null ? 0 : now() - vitals.heardMs
       if (vitals.phase === 'running' && silentMs > kafkaSilentMs && !vitals.down.includes('kafka')) {
         reasons.push(`kafka is down: no sign of life for ${seconds(silentMs)}`)
+      }
+      const still = [...standing]
+      const stillSince = Math.max(...still.map(([, { sinceMs }]) => sinceMs))
+      if (reasons.length === 0 && still.length > 0 && now() - stillSince > standstillMs) {
+        reasons.push(stuckText(still, now()))
       }
       reasons.push(...(vitals.stopped ?? []))
       if (horizonDays === undefined) return verdict(reasons)

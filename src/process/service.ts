@@ -45,6 +45,7 @@ export type ServiceSettings = Pick<
   | 'settleMs'
   | 'startFrom'
   | 'streamLost'
+  | 'transactionTimeoutMs'
 >
 
 export interface Clock {
@@ -233,6 +234,8 @@ export function openService(options: ServiceOptions): Service {
   const health = createHealth({
     progressTimeoutMs: settings.progressTimeoutMs,
     kafkaSilentMs: Math.min(3 * settings.heartbeatMs + 2 * settings.fetchWaitMs + 1000, settings.progressTimeoutMs),
+    // No batch takes longer than its transaction may.
+    standstillMs: settings.transactionTimeoutMs,
     now: clock.nowMs,
   })
   const downNow = () => [...down].filter(([, untilMs]) => untilMs > clock.nowMs()).map(([server]) => server)

@@ -69,6 +69,27 @@ test('one partition that stands still is found though the others move', () => {
   assert(health.live().ok)
 })
 
+test('a server that only is silent is not known to be down: with nothing moving it is not ready, and still alive', () => {
+  let nowMs = 0
+  const health = createHealth({ progressTimeoutMs: timeout, standstillMs: 15_000, now: () => nowMs })
+  const pass = (ms: number, at: (nowMs: number) => readonly [number, number]) => {
+    for (const end = nowMs + ms; nowMs < end; ) {
+      nowMs += 1000
+      const work = at(nowMs).map((one, partition) => ({ partition, records: 5, at: one }))
+      health.observe({ ...calm, heardMs: nowMs, moved: nowMs, lagRecords: 10, work })
+    }
+  }
+  pass(60_000, (now) => [now, 3])
+  assert(health.ready().ok, 'while one of them moves')
+  pass(15_000, () => [7, 3])
+  assert(health.ready().ok)
+  pass(2000, () => [7, 3])
+  assert.match(health.ready().reasons.join(), /10 records wait in partitions 0, 1 and nothing has moved there/)
+  assert(health.live().ok)
+  pass(1000, () => [8, 3])
+  assert(health.ready().ok)
+})
+
 test('marks that are never read are no progress, nor is starting over again and again', () => {
   const { health, pass } = run()
   const starting = (now: number) => (now % 4000 < 2000 ? { records: null, at: -1 } : { records: 3, at: 10 })

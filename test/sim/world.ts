@@ -105,6 +105,7 @@ export class World {
       settleMs: pick(50, 1000),
       startFrom: 'earliest',
       streamLost: pick('refill', 'refill', 'stop'),
+      transactionTimeoutMs: 15_000,
     }
     this.sessionMs = pick(2000, 10_000)
     this.#clustered = random.below(3) === 0
