@@ -75,6 +75,8 @@ interface Entry {
   /** Up to where everything was handed to the lane. */
   covered: number
   persistedOffset: number
+  /** How often the client was sent elsewhere. What was fetched before it was last sent says nothing about what is there. */
+  sought: number
   /** A jump forward, or a fall back, was seen from this offset once. */
   jumpedFrom: number
   fellFrom: number
@@ -136,9 +138,9 @@ export class Assignment implements ConsumeHandlers {
       lane.drop(partition)
     }
     // The client starts over from the settled offsets; what we keep goes on from where we are.
-    for (const { partition, gate, expected, stopped } of this.#entries.values()) {
-      if (stopped !== null) consume.hold(partition)
-      else if (gate === null) consume.seek(partition, expected)
+    for (const entry of this.#entries.values()) {
+      if (entry.stopped !== null) consume.hold(entry.partition)
+      else if (entry.gate === null) this.#seek(entry)
     }
 
     const added = partitions.filter((partition) => !this.#entries.has(partition))
@@ -170,6 +172,7 @@ export class Assignment implements ConsumeHandlers {
       expected: -1,
       covered: -1,
       persistedOffset: -1,
+      sought: 0,
       jumpedFrom: -1,
       fellFrom: -1,
       missedAt: -1,
@@ -263,7 +266,7 @@ export class Assignment implements ConsumeHandlers {
       entry.covered = start.nextOffset
       entry.persistedOffset = start.persistedOffset
       lane.partitions.set(partition, entry.state)
-      consume.seek(partition, start.nextOffset)
+      this.#seek(entry)
       if (this.#told.delete(partition)) on.resumed(entry.state, start.nextOffset)
       if (start.lost.length > 0) on.streamLost(partition, start.lost, start.nextOffset)
     }
@@ -389,14 +392,20 @@ export class Assignment implements ConsumeHandlers {
     return this.#entries.get(entry.partition) === entry
   }
 
+  #seek(entry: Entry): void {
+    entry.sought++
+    this.#options.consume.seek(entry.partition, entry.expected)
+  }
+
   async fetched(batch: Fetched): Promise<boolean> {
     const { budget } = this.#options
     const entry = this.#entries.get(batch.partition)
     if (entry === undefined) return false
+    const { sought } = entry
     if (entry.gate !== null) await entry.gate
     if (entry.stopped !== null) return false
     if (!this.#isCurrent(entry) || entry.state === null) return false
-    if (batch.fetchedOffset !== entry.expected && !(await this.#mayJump(entry, batch))) return false
+    if (batch.fetchedOffset !== entry.expected && !(await this.#mayJump(entry, batch, sought))) return false
 
     let bytes = 0
     for (const run of batch.runs) bytes += runBytes(run)
@@ -422,23 +431,28 @@ export class Assignment implements ConsumeHandlers {
     this.#options.on.heard()
   }
 
-  async #mayJump(entry: Entry, batch: Fetched): Promise<boolean> {
-    const { consume, on } = this.#options
+  async #mayJump(entry: Entry, batch: Fetched, sought: number): Promise<boolean> {
+    const { on } = this.#options
     const { partition, expected } = entry
+    // Two that were fetched before the gate opened are no evidence that the second seek has led nowhere.
+    if (entry.sought !== sought) {
+      on.sought(partition, batch.fetchedOffset, expected)
+      return false
+    }
     const isBelow = batch.fetchedOffset < expected
     const isAgain = (isBelow ? entry.fellFrom : entry.jumpedFrom) === expected
     if (!isAgain || (isBelow && batch.highWatermark >= expected)) {
       if (isBelow) entry.fellFrom = expected
       else entry.jumpedFrom = expected
       on.sought(partition, batch.fetchedOffset, expected)
-      consume.seek(partition, expected)
+      this.#seek(entry)
       return false
     }
     const marks = (await this.#ask()).get(partition) ?? { low: 0, high: 0 }
     if (!this.#isCurrent(entry) || entry.expected !== expected || entry.state === null) return false
     if (await this.#stopRunning(entry, marks)) return false
     if (isBelow) {
-      consume.seek(partition, expected)
+      this.#seek(entry)
       return false
     }
     return this.#isCurrent(entry) && entry.expected === expected

@@ -151,6 +151,8 @@ export function openService(options: ServiceOptions): Service {
       'trying again',
     )
   }
+  const patiently = <T>(room: Room, work: () => Promise<T>) =>
+    retry(work, backoff, stop.signal, (error, attempt, delayMs) => retrying(room, error, attempt, delayMs))
   const absence = new Absence<Lane>({
     graceMs: settings.publishGraceMs,
     probeMs: settings.retryBackoffMaxMs,
@@ -191,8 +193,7 @@ export function openService(options: ServiceOptions): Service {
     absence,
     policy: { consumer, topic, publishes, streamLost: settings.streamLost },
     startFrom: settings.startFrom,
-    patiently: (work) =>
-      retry(work, backoff, stop.signal, (error, attempt, delayMs) => retrying('consume', error, attempt, delayMs)),
+    patiently: (work) => patiently('consume', work),
     on: {
       heard: () => {
         heardMs = clock.nowMs()
@@ -380,7 +381,7 @@ export function openService(options: ServiceOptions): Service {
     await Promise.all(serving)
     await settler.flush()
     const published = new Map([...assignment.states()].map((state) => [state.partition, notedSince(state)]))
-    await persist.note(published)
+    await patiently('publish', () => persist.note(published))
     await consume.stop()
     await running
   }

@@ -82,8 +82,11 @@ function slicesOf(text: string): Stopped['slices'] {
   }))
 }
 
-/** `decide` is asked once per transaction, when its fate is at hand. */
-export async function startCommitProxy(target: string, decide: () => Fate = () => 'pass'): Promise<CommitProxy> {
+/** `decide` is asked once per transaction, when its fate is at hand; of one that stores, it hears what it would move. */
+export async function startCommitProxy(
+  target: string,
+  decide: (slices: Stopped['slices']) => Fate = () => 'pass',
+): Promise<CommitProxy> {
   const fates = { pass: 0, before: 0, during: 0, answer: 0, hold: 0 }
   const held = new Set<() => void>()
   let trap: { place: Place; kill: () => void; resolve: (stopped: Stopped) => void } | null = null
@@ -121,7 +124,7 @@ export async function startCommitProxy(target: string, decide: () => Fate = () =
         stop()
         return
       }
-      const fate = decide()
+      const fate = decide(storing === null ? [] : slicesOf(storing))
       fates[fate]++
       if (fate === 'before') {
         line.cut()

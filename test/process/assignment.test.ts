@@ -454,6 +454,20 @@ test('a truncated log that has grown beyond the ledger since is still a truncate
   assert.equal(second.told.at(-1), 'stopped 0 TOPIC_TRUNCATED')
 })
 
+test('two batches that wait at the gate from beyond where the partition starts: neither is a gap', async () => {
+  // A rebalance while the marks are read: the client fetches the same again, from an offset of the group that lies.
+  const shut = Promise.withResolvers<void>()
+  const { gate, queued, asked } = openGate({ rows: { 3: { nextOffset: 5, publishedOffset: 5 } }, shut: shut.promise })
+  gate.assigned([3])
+  const early = [gate.fetched(fetched(3, 20, 30)), gate.fetched(fetched(3, 20, 30))]
+  shut.resolve()
+  assert.deepEqual(await Promise.all(early), [false, false])
+  assert.deepEqual(queued(), [])
+  assert.equal(asked(), 1)
+  assert.equal(await gate.fetched(fetched(3, 5, 9)), true)
+  assert.deepEqual(queued(), ['3 [5, 9)'])
+})
+
 test('a ledger that goes back while nothing comes in is noticed, and its lane starts over', async () => {
   const { gate, lanes, database, told, queued } = openGate({ rows: { 3: { nextOffset: 7, publishedOffset: 7 } } })
   gate.assigned([3])

@@ -36,6 +36,7 @@ export interface Surroundings {
 export interface Member extends Sender {
   readonly service: Service
   readonly isAsleep: boolean
+  readonly awakeSinceMs: number
   readonly cut: Set<ServerName>
   /** Its clock is so much ahead of the simulated time. */
   stepMs: number
@@ -127,6 +128,9 @@ export function startMember(
     cut: new Set(),
     get isAsleep() {
       return clock.nowMs < asleepUntilMs
+    },
+    get awakeSinceMs() {
+      return asleepUntilMs
     },
     deliver(delayMs, run) {
       clock.after(delayMs, () => {

@@ -115,7 +115,7 @@ export function openWire({ clock, random, servers, note, counted, reached, chang
 
       let arrivesMs = clock.nowMs + latencyMs(server)
       if (fate === 'late') arrivesMs += patienceMs + random.unit() * (random.unit() < 0.3 ? 60_000 : 2000)
-      else if (!server.reorders) {
+      else if (!server.reorders || random.below(30) > 0) {
         const line = `${sender.name} ${name}`
         arrivesMs = Math.max(arrivesMs, arrivals.get(line) ?? 0)
         arrivals.set(line, arrivesMs)

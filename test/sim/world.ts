@@ -192,7 +192,7 @@ export class World {
     if (error !== null) {
       const code = error instanceof FatalError ? error.code : 'UNKNOWN'
       this.counted(`ended: ${code}`)
-      const isLate = this.clock.nowMs > this.calmSinceMs + calmMs
+      const isLate = this.clock.nowMs > Math.max(this.calmSinceMs, member.awakeSinceMs) + calmMs
       if (!endings.includes(code) || isLate) this.find(new Error(`${member.name} ended: ${(error as Error).stack}`))
     }
     this.#left(member)

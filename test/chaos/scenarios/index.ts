@@ -2,7 +2,9 @@
 import type { Scenario } from '../scenario.ts'
 import { brokerScenarios } from './brokers.ts'
 import { clockScenarios } from './clock.ts'
+import { diskFull } from './disk-full.ts'
 import { commitLost, killAtPoints } from './points.ts'
+import { postgresScenarios } from './postgres.ts'
 import { processScenarios } from './processes.ts'
 import { recordScenarios } from './records.ts'
 
@@ -10,6 +12,8 @@ export const scenarios: readonly Scenario[] = [
   ...processScenarios,
   killAtPoints,
   commitLost,
+  ...postgresScenarios,
+  diskFull,
   ...brokerScenarios,
   ...recordScenarios,
   ...clockScenarios,

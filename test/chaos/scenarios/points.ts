@@ -142,9 +142,15 @@ export const commitLost: Scenario = {
   shortRounds: 1,
   async prepare(world) {
     const { random } = world
-    const proxy = await startCommitProxy(world.databaseUrl(), () => {
-      if (!losing.has(world) || random.unit() > 0.3) return 'pass'
-      return (['before', 'during', 'answer'] as const)[random.below(3)] as Fate
+    const tried = new Set<string>()
+    const proxy = await startCommitProxy(world.databaseUrl(), (slices) => {
+      if (losing.get(world) === 'some' && random.unit() < 0.3)
+        return (['before', 'during', 'answer'] as const)[random.below(3)] as Fate
+      if (losing.get(world) !== 'every first') return 'pass'
+      const batch = slices.map(({ partition, firstOffset }) => `${partition}/${firstOffset}`)
+      const isFirst = batch.some((slice) => !tried.has(slice))
+      for (const slice of batch) tried.add(slice)
+      return isFirst ? 'before' : 'pass'
     })
     world.defer(() => proxy.close())
     world.env.MILLRACE_POSTGRES = through(world.databaseUrl(), proxy)
@@ -155,7 +161,7 @@ export const commitLost: Scenario = {
     const proxy = commitProxies.get(world) as CommitProxy
     const before = { ...proxy.fates }
     const met = (fate: Fate) => proxy.fates[fate] - before[fate]
-    losing.add(world)
+    losing.set(world, 'some')
     try {
       await until('every fate to have come to pass', 60_000, () => {
         const counts = [met('before'), met('during'), met('answer')]
@@ -168,10 +174,23 @@ export const commitLost: Scenario = {
     laws.get(world)?.claim()
     return `lost before COMMIT: ${met('before')}, during: ${met('during')}, after it: ${met('answer')}`
   },
+  /** Each batch is lost once, also the last of every partition: nothing comes behind it that would find the ledger elsewhere. */
   async after(world) {
+    losing.set(world, 'every first')
+    const load = world.startLoad({ rate: 500 })
+    await world.sleep(1000)
+    await load.stop()
+    const ends = await world.ends()
+    await until('the ledger to reach the ends of the log, after the last COMMITs were lost', 30_000, async () => {
+      const ledger = await world.ledger()
+      const behind = [...ends].filter(([partition, end]) => ledger.get(partition) !== end)
+      if (behind.length === 0) return true
+      throw new Error(behind.map(([partition, end]) => `${partition}: ${ledger.get(partition)} of ${end}`).join(', '))
+    })
+    await world.untilRecovered(30_000)
     laws.get(world)?.claim()
   },
 }
 
-const losing = new WeakSet<World>()
+const losing = new WeakMap<World, 'some' | 'every first'>()
 const commitProxies = new WeakMap<World, CommitProxy>()

@@ -1,0 +1,320 @@
+/** PostgreSQL killed, slow, locked, unreachable, terminating sessions, and going back in time. */
+import assert from 'node:assert/strict'
+import pg from 'pg'
+import { dayOf, partitionName } from '../../../src/core/day.ts'
+import { startProxy, type TcpProxy, through } from '../../e2e/proxy.ts'
+import type { Replica } from '../../e2e/replica.ts'
+import { until } from '../../e2e/until.ts'
+import { type LawWatch, watchLaw } from '../law.ts'
+import type { Scenario, World } from '../scenario.ts'
+
+/** So soon a fleet whose PostgreSQL is gone says so. */
+export const notReadyMsMax = 5000
+
+/** Until each of them answers /readyz so, in ms. */
+export async function readyAfterMs(code: 200 | 503, who: readonly Replica[], limitMs: number): Promise<number> {
+  const startedMs = performance.now()
+  await until(`/readyz to answer ${code}`, limitMs, async () => {
+    const codes = await Promise.all(who.map(async (one) => (await one.get('/readyz')).code))
+    if (codes.every((one) => one === code)) return true
+    throw new Error(codes.join(', '))
+  })
+  return Math.round(performance.now() - startedMs)
+}
+
+/** None has ended: a PostgreSQL that is away is no reason for a crash loop. */
+export const noneEnded = (world: World) =>
+  assert.deepEqual(world.endedByThemselves, [], 'replicas ended by themselves while PostgreSQL was away')
+
+const laws = new WeakMap<World, LawWatch>()
+const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`
+
+export const postgresKill: Scenario = {
+  name: 'postgres-kill',
+  what: 'kill -9 of the postmaster, down for 2 to 6 s, started again; the fleet is not ready meanwhile and does not end',
+  rounds: 6,
+  recoveryMsMax: 10_000,
+  needs: {},
+  shortRounds: 1,
+  async prepare(world) {
+    laws.set(world, watchLaw(world))
+  },
+  async round(world) {
+    const { postgres } = world.ground
+    await postgres.kill('SIGKILL')
+    const ms = await readyAfterMs(503, world.replicas, notReadyMsMax)
+    await world.sleep(2000 + world.random.below(4000) - Math.min(ms, 2000))
+    const startedMs = performance.now()
+    await postgres.start()
+    noneEnded(world)
+    laws.get(world)?.claim()
+    return `not ready after ${seconds(ms)}; up again ${seconds(performance.now() - startedMs)} after the start, recovery and its old children included`
+  },
+}
+
+export const asyncCommit: Scenario = {
+  name: 'async-commit',
+  what: 'the server says synchronous_commit = off (and writes its WAL every 10 s), and its postmaster is killed -9: the fleet commits synchronously all the same',
+  rounds: 5,
+  recoveryMsMax: 10_000,
+  needs: {},
+  async prepare(world) {
+    const { postgres } = world.ground
+    const alter = async (settings: readonly string[]) => {
+      for (const one of settings) await postgres.query(`ALTER SYSTEM ${one}`)
+      await postgres.query('SELECT pg_reload_conf()')
+    }
+    world.defer(() => alter(['RESET synchronous_commit', 'RESET wal_writer_delay', 'RESET wal_writer_flush_after']))
+    await alter(['SET synchronous_commit = off', "SET wal_writer_delay = '10s'", "SET wal_writer_flush_after = '1GB'"])
+    laws.set(world, watchLaw(world))
+  },
+  async round(world) {
+    const { postgres } = world.ground
+    const law = laws.get(world)
+    const entries = (await world.redis.keys('*')).length
+    await postgres.kill('SIGKILL')
+    // Nobody mends what the crash may have taken before it was looked at.
+    postgres.proxy.cut()
+    try {
+      await postgres.start()
+      const looks = law?.looks ?? 0
+      await until('a look at streams and ledger', 10_000, () => ((law?.looks ?? 0) > looks + 1 ? true : null))
+    } finally {
+      postgres.proxy.mend()
+    }
+    law?.claim()
+    return `killed; no stream of ${entries} ahead of what is stored`
+  },
+}
+
+const terminateMs = 30_000
+
+interface Sessions {
+  readonly all: number
+  readonly stuck: number
+}
+
+async function sessionsOf(world: World): Promise<Sessions> {
+  const [found] = await world.sql<Sessions>(
+    `SELECT count(*)::int AS all,
+            count(*) FILTER (WHERE state LIKE 'idle in transaction%' AND state_change < now() - interval '1 second')::int AS stuck
+     FROM pg_stat_activity WHERE datname = current_database() AND starts_with(application_name, 'millrace ')`,
+  )
+  return found ?? { all: 0, stuck: 0 }
+}
+
+export const terminate: Scenario = {
+  name: 'terminate',
+  what: 'pg_terminate_backend on all sessions of the fleet every second for 30 s; none is left idle in a transaction, and they do not grow in number',
+  rounds: 2,
+  recoveryMsMax: 10_000,
+  needs: {},
+  async prepare(world) {
+    laws.set(world, watchLaw(world))
+  },
+  async round(world) {
+    const [one] = world.replicas
+    // Of each process: its lanes, one that they share, the keeper.
+    const most = world.replicas.length * (((await one?.status())?.lanes ?? 0) + 2)
+    let ended = 0
+    let worst = 0
+    for (const untilMs = performance.now() + terminateMs; performance.now() < untilMs; ) {
+      const { all } = await sessionsOf(world)
+      worst = Math.max(worst, all)
+      const rows = await world.sql(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND starts_with(application_name, 'millrace ')`,
+      )
+      ended += rows.length
+      await world.sleep(1000)
+    }
+    const left = await until('sessions to be as few as ever', 10_000, async () => {
+      const now = await sessionsOf(world)
+      if (now.all <= most && now.stuck === 0) return now
+      throw new Error(JSON.stringify(now))
+    })
+    assert.ok(worst <= most, `${worst} sessions, ${most} are all that the fleet needs`)
+    noneEnded(world)
+    laws.get(world)?.claim()
+    return `${ended} sessions ended; at most ${worst} at a time, ${left.all} now, ${left.stuck} idle in a transaction`
+  },
+}
+
+const behindMs = 3000
+const sumOf = (ledger: ReadonlyMap<number, number>) => [...ledger.values()].reduce((sum, next) => sum + next, 0)
+
+/** Answers how many records PostgreSQL has forgotten. */
+async function failOver(world: World): Promise<number> {
+  const { postgres } = world.ground
+  const before = sumOf(await world.ledger())
+  await postgres.kill('SIGKILL')
+  // Nobody mends it before it was looked at.
+  postgres.proxy.cut()
+  try {
+    await postgres.promote()
+    const lost = before - sumOf(await world.ledger())
+    assert.ok(lost > 0, 'the standby was not behind: nothing was tried')
+    return lost
+  } finally {
+    postgres.proxy.mend()
+  }
+}
+
+async function holdBack(world: World): Promise<void> {
+  const { postgres } = world.ground
+  if (postgres.standby?.isAlive !== true) await postgres.renewStandby()
+  await postgres.untilStandbyFollows()
+  postgres.holdStandby()
+}
+
+export const failover: Scenario = {
+  name: 'failover',
+  what: 'the primary is killed for good and an asynchronous standby that is 3 s behind is promoted: PostgreSQL forgets what it had committed; at last once more, with nothing coming in',
+  rounds: 4,
+  recoveryMsMax: 20_000,
+  needs: { postgres: 'pair' },
+  async round(world) {
+    await holdBack(world)
+    await world.sleep(behindMs)
+    const lost = await failOver(world)
+    noneEnded(world)
+    return `${lost} records forgotten by PostgreSQL`
+  },
+  async after(world) {
+    await holdBack(world)
+    const load = world.startLoad({ rate: 500 })
+    await world.sleep(behindMs)
+    await load.stop()
+    await world.untilRecovered(60_000)
+    const ends = await world.ends()
+    const lost = await failOver(world)
+    const startedMs = performance.now()
+    await until('PostgreSQL to hold again what it forgot, though nothing comes in', 60_000, async () => {
+      const behind = sumOf(ends) - sumOf(await world.ledger())
+      if (behind === 0) return true
+      throw new Error(`${behind} records are missing`)
+    })
+    world.tell(`at rest: ${lost} records forgotten, stored again after ${seconds(performance.now() - startedMs)}`)
+  },
+}
+
+const slowMs = 30_000
+const residentBytesMax = 400 * 1024 ** 2
+
+export const slowPostgres: Scenario = {
+  name: 'slow-postgres',
+  what: '+500 ms on every statement for 30 s: no rebalance, no replica above 400 MiB, none ends',
+  rounds: 2,
+  recoveryMsMax: 10_000,
+  needs: {},
+  async round(world) {
+    const { proxy } = world.ground.postgres
+    const rebalances = () => Promise.all(world.replicas.map((one) => one.metric('millrace_rebalances_total')))
+    const before = await rebalances()
+    let most = 0
+    proxy.delay(500)
+    try {
+      for (const untilMs = performance.now() + slowMs; performance.now() < untilMs; ) {
+        await world.sleep(1000)
+        const all = await Promise.all(world.replicas.map(async (one) => (await one.status()).residentBytes))
+        most = Math.max(most, ...all)
+      }
+    } finally {
+      proxy.delay(0)
+    }
+    assert.deepEqual(await rebalances(), before, 'slow statements caused a rebalance')
+    assert.ok(most <= residentBytesMax, `a replica took ${most} bytes`)
+    noneEnded(world)
+    return `no rebalance, at most ${Math.round(most / 1024 ** 2)} MiB`
+  },
+}
+
+const cutters = new WeakMap<World, { readonly proxy: TcpProxy; readonly name: string }>()
+const silentMs = 12_000
+const refusedMs = 12_000
+
+export const cutPostgres: Scenario = {
+  name: 'cut-postgres',
+  what: 'one replica is cut off from PostgreSQL alone: 12 s of silence, then 12 s of refused connections; it says that it is not ready, the others go on',
+  rounds: 2,
+  recoveryMsMax: 15_000,
+  needs: {},
+  async prepare(world) {
+    const proxy = await startProxy(world.databaseUrl())
+    world.defer(() => proxy.close())
+    const { name } = await world.start({ MILLRACE_POSTGRES: through(world.databaseUrl(), proxy) })
+    cutters.set(world, { proxy, name })
+  },
+  async round(world) {
+    const { proxy, name } = cutters.get(world) as { proxy: TcpProxy; name: string }
+    const cut = world.replicas.find((one) => one.name === name) as Replica
+    const others = world.replicas.filter((one) => one !== cut)
+    const stored = () => Promise.all(others.map(async (one) => (await one.status()).rooms.persist.records))
+    const notes: string[] = []
+    proxy.hold()
+    try {
+      for (const [what, ms] of [
+        ['silence', silentMs],
+        ['refusal', refusedMs],
+      ] as const) {
+        const before = await stored()
+        const startedMs = performance.now()
+        const notReadyMs = await readyAfterMs(503, [cut], notReadyMsMax + 1000)
+        await world.sleep(Math.max(0, ms - (performance.now() - startedMs)))
+        const after = await stored()
+        assert.ok(
+          after.every((count, index) => count > (before[index] as number)),
+          `the others stored nothing: ${before.join(', ')} and then ${after.join(', ')}`,
+        )
+        notes.push(`${what}: not ready after ${seconds(notReadyMs)}`)
+        if (what === 'silence') {
+          proxy.cut()
+          proxy.release()
+        }
+      }
+    } finally {
+      proxy.release()
+      proxy.mend()
+    }
+    return `${name}: ${notes.join('; ')}`
+  },
+}
+
+const lockMs = 6000
+const locked = ['the table', "today's partition", 'half of the ledger'] as const
+
+export const locks: Scenario = {
+  name: 'locks',
+  what: 'somebody holds, for 6 s, an ACCESS EXCLUSIVE lock on the table, on the partition of today, or the ledger rows of half of the partitions',
+  rounds: 6,
+  recoveryMsMax: 10_000,
+  needs: {},
+  async prepare(world) {
+    laws.set(world, watchLaw(world))
+  },
+  async round(world, round) {
+    const what = locked[(round - 1) % locked.length] as (typeof locked)[number]
+    const client = new pg.Client({ connectionString: world.databaseUrl(world.ground.postgres.directUrl) })
+    client.on('error', () => {})
+    await client.connect()
+    try {
+      await client.query('BEGIN')
+      if (what === 'the table') await client.query('LOCK TABLE cloud_events IN ACCESS EXCLUSIVE MODE')
+      else if (what === 'half of the ledger') {
+        await client.query('SELECT FROM ledger WHERE partition % 2 = $1 FOR UPDATE', [world.random.below(2)])
+      } else {
+        const name = pg.escapeIdentifier(partitionName('cloud_events', dayOf(Date.now())))
+        await client.query(`LOCK TABLE ${name} IN ACCESS EXCLUSIVE MODE`)
+      }
+      await world.sleep(lockMs)
+      await client.query('COMMIT')
+    } finally {
+      await client.end()
+    }
+    noneEnded(world)
+    laws.get(world)?.claim()
+    return `locked ${what}`
+  },
+}
+
+export const postgresScenarios = [postgresKill, asyncCommit, terminate, slowPostgres, cutPostgres, locks, failover]
