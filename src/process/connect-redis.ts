@@ -56,6 +56,8 @@ export function redisOptions(settings: Settings, name = 'millrace'): NodeOptions
     autoResendUnfulfilledCommands: false,
     // 0: on a lost connection the commands under way fail at once, with the first reconnection attempt.
     maxRetriesPerRequest: 0,
+    // Demoted, and the connection stays open: the address may lead to the new primary already, but only a new connection gets there.
+    reconnectOnError: (error) => /^READONLY/.test(error.message),
     enableReadyCheck: true,
     maxLoadingRetryTime: settings.retryBackoffMaxMs,
   }

@@ -98,7 +98,8 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
     await checkRedis(redis, definition.families ?? []).catch((error: unknown) => {
       throw error instanceof FatalError ? error : redisFailure(error, settings)
     })
-    redis.on('ready', options.onRedisBack)
+    // Of a cluster, a node that comes back by itself is as suspect.
+    redis.on('ready', options.onRedisBack).on('+node', options.onRedisBack)
     publish = openRedis({ redis, streamLengthMax: settings.streamLengthMax })
   }
 

@@ -12,7 +12,7 @@ const rows: readonly Row[] = [
   [/^LOADING/, 'transient', 'REDIS_BUSY', ''],
   // somebody's script runs too long
   [/^BUSY/, 'transient', 'REDIS_BUSY', ''],
-  // a failover: this node is a replica now, the client follows the new primary
+  // a failover: this node is a replica now, the client connects anew, to wherever the address leads by then
   [/^READONLY/, 'transient', 'REDIS_BUSY', ''],
   [/^MASTERDOWN/, 'transient', 'REDIS_BUSY', ''],
   // too few replicas for min-replicas-to-write
@@ -23,6 +23,8 @@ const rows: readonly Row[] = [
   [/^CLUSTERDOWN/, 'transient', 'REDIS_BUSY', ''],
   [/^TRYAGAIN/, 'transient', 'REDIS_BUSY', ''],
   [/^(MOVED|ASK) /, 'transient', 'REDIS_BUSY', ''],
+  // loaded, and gone again: somebody flushed it meanwhile, or a slot went to a node that the client did not know yet
+  [/function not found/i, 'transient', 'REDIS_BUSY', ''],
   // connections refused for their number
   [/max number of clients/, 'transient', 'REDIS_BUSY', ''],
   [/^(NOAUTH|WRONGPASS)/, 'fatal', 'REDIS_AUTH', 'Check the user and password in MILLRACE_REDIS.'],

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { Cluster, type Redis } from 'ioredis'
 import type { Decoded } from '../../core/batch.ts'
-import { TransientError } from '../../core/errors.ts'
+import { LostError, TransientError } from '../../core/errors.ts'
 import type { Foreign } from '../persist/port.ts'
 import { classifyRedis, lacksFunction } from './classify.ts'
 import { streamKey } from './keys.ts'
@@ -43,8 +43,13 @@ interface Call {
 }
 
 export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publish {
-  async function load(): Promise<void> {
-    await Promise.all(mastersOf(redis).map((node) => node.function('LOAD', 'REPLACE', library)))
+  /** Streams that a call did not reach; what a probe asks for. */
+  const unreached = new Set<string>()
+
+  /** Answers why a master did not take it: of a cluster one may be away, and the others need the function all the same. */
+  async function load(): Promise<unknown> {
+    const loads = await Promise.allSettled(mastersOf(redis).map((node) => node.function('LOAD', 'REPLACE', library)))
+    return loads.find((result) => result.status === 'rejected')?.reason
   }
 
   /** A server may lack the function: a new node, a flushed one, or the first start. */
@@ -53,8 +58,10 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
       return await run()
     } catch (error) {
       if (!lacksFunction(error)) throw error
-      await load()
-      return run()
+      const failure = await load()
+      return run().catch((again: unknown) => {
+        throw lacksFunction(again) ? (failure ?? again) : again
+      })
     }
   }
 
@@ -80,6 +87,15 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
     }
   }
 
+  function failureOf({ parts }: Call, reason: unknown): Error {
+    const error = classifyRedis(reason)
+    if (redis instanceof Cluster && error instanceof TransientError) for (const { key } of parts) unreached.add(key)
+    // It rests on a call before it, which a cluster that moves a slot may have sent on its way later: told apart by trying again.
+    const isUncertain = parts.some(({ streams, family, expected }) => expected !== (streams.get(family) ?? 0))
+    if (error instanceof LostError && isUncertain) return new TransientError('REDIS_BUSY', error.message, error)
+    return error
+  }
+
   return {
     async last(streams) {
       try {
@@ -96,6 +112,7 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
           }),
         )
       } catch (error) {
+        if (redis instanceof Cluster) for (const one of streams) unreached.add(streamKey(one.family, one.partition))
         throw classifyRedis(error)
       }
     },
@@ -107,8 +124,8 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
       const results = await abortable(sent, signal)
       let added = 0
       // In order: behind the first failure, later calls to the same stream were refused by the function itself.
-      for (const result of results) {
-        if (result.status === 'rejected') throw classifyRedis(result.reason)
+      for (const [index, result] of results.entries()) {
+        if (result.status === 'rejected') throw failureOf(calls[index] as Call, result.reason)
         added += Number(result.value)
       }
       for (const { parts } of calls) for (const { streams, family, last } of parts) streams.set(family, last)
@@ -117,10 +134,13 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
 
     async probe() {
       try {
-        // Without keys it adds nothing, but is refused like any write: read-only, out of memory, no such function.
+        // Without entries it adds nothing, but is refused like any write: read-only, out of memory, no such function. A cluster answers a call without
+        // keys even when it is down, and one that lost a node answers for the others: it is asked for the streams that were not reached.
         const nodes = mastersOf(redis)
         if (nodes.length === 0) throw new TransientError('REDIS_UNREACHABLE', 'the cluster has no master')
         await withFunction(() => Promise.all(nodes.map((node) => node.fcall(addFunction, 0, 0))))
+        await withFunction(() => Promise.all([...unreached].map((key) => redis.fcall(addFunction, 1, key, 0, 0, 0))))
+        unreached.clear()
       } catch (error) {
         throw classifyRedis(error)
       }
