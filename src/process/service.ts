@@ -104,7 +104,8 @@ const downAfterAttempts = 3
 export function openService(options: ServiceOptions): Service {
   const { settings, consumer, topic, rooms, metrics, logger, clock, drain, stop } = options
   const { consume, persist, publish, publishes } = rooms
-  const startedMs = clock.nowMs()
+  // How long something has lasted is asked of the steady clock: the other one may be set, by hours and back.
+  const startedMs = clock.steadyMs()
   const failure = Promise.withResolvers<never>()
   failure.promise.catch(() => {})
   const fail = (error: unknown) => failure.reject(error)
@@ -144,7 +145,7 @@ export function openService(options: ServiceOptions): Service {
     metrics.counter('retries_total', { room, code: error.code }).add()
     if (room === 'publish') streamsInDoubt = true
     const server = error.code.split('_')[0]?.toLowerCase() ?? 'unknown'
-    if (attempt + 1 >= downAfterAttempts) down.set(server, clock.nowMs() + delayMs + settings.redisTimeoutMs)
+    if (attempt + 1 >= downAfterAttempts) down.set(server, clock.steadyMs() + delayMs + settings.redisTimeoutMs)
     const level = attempt === 0 || (attempt & (attempt + 1)) === 0 ? 'warn' : 'debug'
     logger[level](
       { room, code: error.code, attempt, delayMs: Math.round(delayMs), reason: error.message },
@@ -157,7 +158,7 @@ export function openService(options: ServiceOptions): Service {
     graceMs: settings.publishGraceMs,
     probeMs: settings.retryBackoffMaxMs,
     probe: () => publish.probe(),
-    now: clock.nowMs,
+    now: clock.steadyMs,
     sleep,
     signal: stop.signal,
     on: {
@@ -196,7 +197,7 @@ export function openService(options: ServiceOptions): Service {
     patiently: (work) => patiently('consume', work),
     on: {
       heard: () => {
-        heardMs = clock.nowMs()
+        heardMs = clock.steadyMs()
       },
       taken: (records) => {
         consumed.add(records)
@@ -237,16 +238,16 @@ export function openService(options: ServiceOptions): Service {
     kafkaSilentMs: Math.min(3 * settings.heartbeatMs + 2 * settings.fetchWaitMs + 1000, settings.progressTimeoutMs),
     // No batch takes longer than its transaction may.
     standstillMs: settings.transactionTimeoutMs,
-    now: clock.nowMs,
+    now: clock.steadyMs,
   })
-  const downNow = () => [...down].filter(([, untilMs]) => untilMs > clock.nowMs()).map(([server]) => server)
+  const downNow = () => [...down].filter(([, untilMs]) => untilMs > clock.steadyMs()).map(([server]) => server)
   const observeHealth = () =>
     health.observe({
       phase,
       moved: metrics.sum('records_total'),
       lagRecords: assignment.gated ? null : lagOf(assignment, clock.nowMs()).records,
       heardMs,
-      work: workOf(assignment, { publishing: !absence.away, surveyed: clock.nowMs() - toldAtMs < toldForMs }),
+      work: workOf(assignment, { publishing: !absence.away, surveyed: clock.steadyMs() - toldAtMs < toldForMs }),
       horizonDays: options.horizonDays(),
       down: downNow().filter((server) => server !== 'redis' || !absence.away),
       away: absence.away ? ['redis'] : [],
@@ -294,9 +295,9 @@ export function openService(options: ServiceOptions): Service {
   }
 
   async function compareWhatIsInDoubt(): Promise<void> {
-    if (phase !== 'running' || (!streamsInDoubt && clock.nowMs() - streamsComparedAtMs < streamsComparedMs)) return
+    if (phase !== 'running' || (!streamsInDoubt && clock.steadyMs() - streamsComparedAtMs < streamsComparedMs)) return
     streamsInDoubt = false
-    streamsComparedAtMs = clock.nowMs()
+    streamsComparedAtMs = clock.steadyMs()
     await compareStreams().catch((error: unknown) => {
       streamsInDoubt = true
       logger.debug({ err: error }, 'could not compare the streams')
@@ -305,18 +306,18 @@ export function openService(options: ServiceOptions): Service {
 
   /** What no fetch would show: a log that ends before us, an operator's decision about a stopped partition. */
   async function survey(): Promise<void> {
-    if (phase !== 'running' || surveying || assignment.gated || clock.nowMs() - surveyedAtMs < surveyMs) return
+    if (phase !== 'running' || surveying || assignment.gated || clock.steadyMs() - surveyedAtMs < surveyMs) return
     surveying = true
-    surveyedAtMs = clock.nowMs()
+    surveyedAtMs = clock.steadyMs()
     try {
       await assignment.survey()
-      toldAtMs = clock.nowMs()
-      if (clock.nowMs() - remindedAtMs >= remindMs) {
-        remindedAtMs = clock.nowMs()
+      toldAtMs = clock.steadyMs()
+      if (clock.steadyMs() - remindedAtMs >= remindMs) {
+        remindedAtMs = clock.steadyMs()
         for (const { partition, error } of assignment.stopped) tellStopped(partition, error)
       }
-      if (retentionAskedAtMs === null || clock.nowMs() - retentionAskedAtMs > retentionAskedMs) {
-        retentionAskedAtMs = clock.nowMs()
+      if (retentionAskedAtMs === null || clock.steadyMs() - retentionAskedAtMs > retentionAskedMs) {
+        retentionAskedAtMs = clock.steadyMs()
         retentionMs = await consume.retentionMs()
       }
     } catch (error) {
@@ -324,7 +325,7 @@ export function openService(options: ServiceOptions): Service {
       if (!(error instanceof TransientError)) throw error
       logger.debug({ err: error }, 'could not survey the partitions')
     } finally {
-      surveyedAtMs = clock.nowMs()
+      surveyedAtMs = clock.steadyMs()
       surveying = false
     }
   }
@@ -334,7 +335,7 @@ export function openService(options: ServiceOptions): Service {
     for (;;) {
       await sleep(1000, stop.signal)
       observeHealth()
-      const surveyingMs = surveying ? clock.nowMs() - surveyedAtMs : 0
+      const surveyingMs = surveying ? clock.steadyMs() - surveyedAtMs : 0
       if (surveyingMs > settings.progressTimeoutMs) throw noProgress(`a survey has not ended for ${surveyingMs} ms`)
       void compareWhatIsInDoubt()
       void survey().catch(fail)

@@ -24,7 +24,7 @@ export interface Losses {
   readonly accepted: Map<number, number>
   /** By partition: ranges that an operator has let go, since Kafka had lost them. */
   readonly passedOver: Map<number, (readonly [from: number, to: number])[]>
-  /** Rows that had no entry yet when Kafka lost their records. */
+  /** Records that had no entry yet when Kafka lost them: a row may still come from what was fetched before. */
   readonly unpublished: Set<string>
 }
 
@@ -100,7 +100,9 @@ export function createChecker(world: CheckedWorld) {
   }
 
   const entryOf = (row: CopiedRow) => `events:${row.type.split('.')[2]}:{${row.partition}}`
+  /** Let go by an operator, or gone from Kafka before anybody had read the partition. */
   const isPassedOver = (partition: number, offset: number) =>
+    offset < (ledgerOf(database, partition)?.startOffset ?? 0) ||
     (losses.passedOver.get(partition) ?? []).some(([from, to]) => offset >= from && offset < to)
   /** Since the database went back, another copy of the event may have become its row, while the streams remember the first. */
   const isUncertain = (one: Produced) => losses.rewound && (load.copies.get(one.id) ?? 0) > 1

@@ -117,7 +117,7 @@ export class World {
       servers: this.servers,
       note: this.note,
       counted: this.counted,
-      reached: (sender, stage) => this.#reached(sender, stage),
+      reached: (sender, stage, _, what) => this.#reached(sender as Member, stage, what),
       changed: (server) =>
         this.#guard(() => {
           if (server === 'redis') this.check.lookAtNewEntries()
@@ -251,12 +251,14 @@ export class World {
     this.#traps.set(member, [...(this.#traps.get(member) ?? []), { stage, left, spring }])
   }
 
-  #reached(sender: Sender, stage: Stage): void {
+  #reached(sender: Member, stage: Stage, what: string): void {
+    // Who has died on its way into the group is a member until its session ends.
+    if (what === 'join' && sender.isDead) this.clock.after(this.sessionMs, () => this.expel(sender))
     const traps = this.#traps.get(sender)
     if (traps === undefined) return
     for (const trap of traps) {
       if (trap.stage !== stage || --trap.left !== 0 || sender.isDead) continue
-      trap.spring(sender as Member)
+      trap.spring(sender)
     }
   }
 
@@ -323,11 +325,9 @@ export class World {
 
   deleteRecords(partition: number, beforeOffset: number): void {
     this.note('kafka', `deletes the records of ${partition} below ${beforeOffset}`)
-    const rows = this.database.rows as Rows
     for (let offset = this.kafka.watermarks(partition).low; offset < beforeOffset; offset++) {
-      const row = rows.places.get(`${partition}/${offset}`)
-      if (row === undefined) continue
-      const stream = this.streams.streams.get(`events:${row.type.split('.')[2]}:{${partition}}`)
+      const family = this.load.produced.get(`${partition}/${offset}`)?.family
+      const stream = this.streams.streams.get(`${family}:{${partition}}`)
       if ((stream?.lastId ?? 0) <= offset) this.losses.unpublished.add(`${partition}/${offset}`)
     }
     this.kafka.deleteRecords(partition, beforeOffset)
@@ -362,7 +362,7 @@ export class World {
         ),
       )
       const passedOver = this.losses.passedOver.get(partition) ?? []
-      const target = code === 'STREAM_LOST' ? row.nextOffset : watermarks.low
+      const target = Math.max(row.nextOffset, watermarks.low)
       const policy = { publishes: true, key: (family: string) => family }
       const plan = planSet({ ...row, passedOver, repeatedBelow: null }, watermarks, target, held, policy)
       this.note('operator', `offsets set --partition ${partition} --to ${target}: ${plan.kind}, ${plan.says}`)
