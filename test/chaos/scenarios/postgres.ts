@@ -4,7 +4,7 @@ import pg from 'pg'
 import { dayOf, partitionName } from '../../../src/core/day.ts'
 import { startProxy, type TcpProxy, through } from '../../e2e/proxy.ts'
 import type { Replica } from '../../e2e/replica.ts'
-import { until } from '../../e2e/until.ts'
+import { until, within } from '../../e2e/until.ts'
 import { type LawWatch, watchLaw } from '../law.ts'
 import type { Scenario, World } from '../scenario.ts'
 
@@ -229,55 +229,77 @@ export const slowPostgres: Scenario = {
   },
 }
 
-const cutters = new WeakMap<World, { readonly proxy: TcpProxy; readonly name: string }>()
-const silentMs = 12_000
-const refusedMs = 12_000
+interface Cut {
+  readonly proxy: TcpProxy
+  name: string
+}
+
+const cuts = new WeakMap<World, Cut>()
+const cutMs = 12_000
+/** Silence is noticed when nothing has moved for as long as a transaction may take (3 s in this suite), and told within the next seconds. */
+const silenceMsMax = 8000
+/** A replica in which nothing moves ends after MILLRACE_PROGRESS_TIMEOUT_MS (30 s in this suite), and is no member any more. */
+const leavesMsMax = 45_000
+const takenOverMsMax = 20_000
 
 export const cutPostgres: Scenario = {
   name: 'cut-postgres',
-  what: 'one replica is cut off from PostgreSQL alone: 12 s of silence, then 12 s of refused connections; it says that it is not ready, the others go on',
+  what: 'one replica is cut off from PostgreSQL alone: 12 s of silence, then 12 s of refused connections; every other time by silence until it ends and the others serve its partitions',
   rounds: 2,
   recoveryMsMax: 15_000,
   needs: {},
   async prepare(world) {
     const proxy = await startProxy(world.databaseUrl())
     world.defer(() => proxy.close())
-    const { name } = await world.start({ MILLRACE_POSTGRES: through(world.databaseUrl(), proxy) })
-    cutters.set(world, { proxy, name })
+    cuts.set(world, { proxy, name: await startCut(world, proxy) })
   },
-  async round(world) {
-    const { proxy, name } = cutters.get(world) as { proxy: TcpProxy; name: string }
-    const cut = world.replicas.find((one) => one.name === name) as Replica
-    const others = world.replicas.filter((one) => one !== cut)
-    const stored = () => Promise.all(others.map(async (one) => (await one.status()).rooms.persist.records))
-    const notes: string[] = []
-    proxy.hold()
+  async round(world, round) {
+    const it = cuts.get(world) as Cut
+    const cut = world.replicas.find((one) => one.name === it.name) as Replica
+    it.proxy.hold()
     try {
-      for (const [what, ms] of [
-        ['silence', silentMs],
-        ['refusal', refusedMs],
-      ] as const) {
-        const before = await stored()
-        const startedMs = performance.now()
-        const notReadyMs = await readyAfterMs(503, [cut], notReadyMsMax + 1000)
-        await world.sleep(Math.max(0, ms - (performance.now() - startedMs)))
-        const after = await stored()
-        assert.ok(
-          after.every((count, index) => count > (before[index] as number)),
-          `the others stored nothing: ${before.join(', ')} and then ${after.join(', ')}`,
-        )
-        notes.push(`${what}: not ready after ${seconds(notReadyMs)}`)
-        if (what === 'silence') {
-          proxy.cut()
-          proxy.release()
-        }
+      const silent = await whileOthersStore(world, cut, () => readyAfterMs(503, [cut], silenceMsMax))
+      if (round % 2 === 1) {
+        it.proxy.cut()
+        it.proxy.release()
+        const refused = await whileOthersStore(world, cut, () => readyAfterMs(503, [cut], notReadyMsMax))
+        assert.ok(cut.isAlive, 'a server that refuses is no reason to end')
+        return `${it.name}: silence told after ${seconds(silent)}, refusal after ${seconds(refused)}`
       }
+      const startedMs = performance.now()
+      cut.expectEnd()
+      const { code } = await within('the replica to end', leavesMsMax, cut.ended)
+      assert.notEqual(code, 0)
+      const endedMs = performance.now()
+      await world.untilRecovered(takenOverMsMax)
+      return `${it.name}: silence told after ${seconds(silent)}, ended after ${seconds(endedMs - startedMs + cutMs)}, its partitions served by others ${seconds(performance.now() - endedMs)} later`
     } finally {
-      proxy.release()
-      proxy.mend()
+      it.proxy.mend()
+      it.proxy.release()
+      if (!cut.isAlive) {
+        await world.end(cut)
+        it.name = await startCut(world, it.proxy)
+      }
     }
-    return `${name}: ${notes.join('; ')}`
   },
+}
+
+async function startCut(world: World, proxy: TcpProxy): Promise<string> {
+  return (await world.start({ MILLRACE_POSTGRES: through(world.databaseUrl(), proxy) })).name
+}
+
+/** For as long as a cut takes, and all the while the others store. */
+async function whileOthersStore<T>(world: World, cut: Replica, work: () => Promise<T>): Promise<T> {
+  const others = world.replicas.filter((one) => one !== cut)
+  const stored = () => Promise.all(others.map(async (one) => (await one.status()).rooms.persist.records))
+  const before = await stored()
+  const startedMs = performance.now()
+  const answer = await work()
+  await world.sleep(Math.max(0, cutMs - (performance.now() - startedMs)))
+  const after = await stored()
+  const all = after.every((count, index) => count > (before[index] as number))
+  assert.ok(all, `the others stored nothing: ${before.join(', ')} and then ${after.join(', ')}`)
+  return answer
 }
 
 const lockMs = 6000
