@@ -83,7 +83,7 @@ export function renderFrame(
         `${paint('acknowledged', 'dim')} ${count(world.account.acknowledged)}`,
         `${paint('in Kafka', 'dim')} ${count(sampler.produced)}`,
         `${paint('settled', 'dim')} ${count(sampler.settled)}`,
-        `${paint('sent to stored', 'dim')} ${brief(statuses.reduce((sum, { totals }) => sum + totals.rows, 0))}`,
+        `${paint('stored', 'dim')} ${brief(statuses.reduce((sum, { totals }) => sum + totals.rows, 0))}`,
         `${paint('published', 'dim')} ${brief(statuses.reduce((sum, { totals }) => sum + totals.entries, 0))}`,
       ].join('   '),
       '',
