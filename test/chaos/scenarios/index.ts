@@ -1,4 +1,4 @@
-/** All scenarios, in the order of --all: those of the same needs beside each other, so that their servers are started once. */
+/** All scenarios, in the order of --all: those of the same needs beside each other. */
 import type { Scenario } from '../scenario.ts'
 import { brokerScenarios } from './brokers.ts'
 import { clockScenarios } from './clock.ts'
@@ -8,7 +8,12 @@ import { postgresScenarios } from './postgres.ts'
 import { processScenarios } from './processes.ts'
 import { recordScenarios } from './records.ts'
 
-export const scenarios: readonly Scenario[] = [
+/** So that servers are started as seldom as can be: three brokers before one, and of the others the simpler first. */
+const kinds = ['single', 'pair', 'cluster']
+const rank = ({ needs: { brokers = 3, postgres = 'single', redis = 'single' } }: Scenario) =>
+  (brokers === 3 ? 0 : 100) + kinds.indexOf(postgres) * 10 + kinds.indexOf(redis)
+
+const all: readonly Scenario[] = [
   ...processScenarios,
   killAtPoints,
   commitLost,
@@ -18,3 +23,5 @@ export const scenarios: readonly Scenario[] = [
   ...recordScenarios,
   ...clockScenarios,
 ]
+
+export const scenarios: readonly Scenario[] = [...all].sort((one, other) => rank(one) - rank(other))
