@@ -51,7 +51,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'kafkas-offset-trusted',
     file: 'process/assignment.ts',
-    find: 'if (batch.fetchedOffset !== entry.expected && !(await this.#mayJump(entry, batch))) return false',
+    find: 'if (batch.fetchedOffset !== entry.expected && !(await this.#mayJump(entry, batch, sought))) return false',
     replace: '',
     breaks: 'a partition goes on where the ledger says, not where Kafka says',
   },
@@ -94,9 +94,16 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'dropped-seek',
     file: 'process/assignment.ts',
-    find: 'on.sought(partition, batch.fetchedOffset, expected)\n      consume.seek(partition, expected)',
+    find: 'on.sought(partition, batch.fetchedOffset, expected)\n      this.#seek(entry)',
     replace: 'on.sought(partition, batch.fetchedOffset, expected)',
     breaks: 'a client that reads elsewhere is sent back',
+  },
+  {
+    name: 'waiting-is-evidence',
+    file: 'process/assignment.ts',
+    find: 'if (entry.sought !== sought) {',
+    replace: 'if (entry.sought < 0) {',
+    breaks: 'a jump is believed only after a seek back has led nowhere',
   },
   {
     name: 'resume-forgotten',
@@ -104,6 +111,13 @@ export const mutants: readonly Mutant[] = [
     find: 'this.#options.consume.resume(partition)\n    this.#entries.set',
     replace: 'this.#entries.set',
     breaks: 'a partition that stood still goes on when it is assigned again',
+  },
+  {
+    name: 'stopped-for-ever',
+    file: 'process/assignment.ts',
+    find: 'if (entry.stopped !== null) consume.resume(partition)',
+    replace: '',
+    breaks: 'a partition that stood still goes on when an operator has decided',
   },
   {
     name: 'taken-twice-while-waiting',
