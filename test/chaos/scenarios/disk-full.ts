@@ -12,13 +12,13 @@ const disks = new WeakMap<World, { readonly data: SmallDisk; readonly wal: Small
 const fillMsMax = 60_000
 const fullMs = 10_000
 /** Of what is stored: copied by an attempt that met the end of the disk. */
-const deadRowsMax = 200_000
+const deadRowsMax = 50_000
 
 export const diskFull: Scenario = {
   name: 'disk-full',
   what: "PostgreSQL's disk is full for 10 s, that of the tables and that of the WAL in turn, then freed; the fleet is not ready and does not end (needs root and mount)",
   rounds: 2,
-  recoveryMsMax: 20_000,
+  recoveryMsMax: 30_000,
   needs: {},
   async prepare(world) {
     const { postgres } = world.ground

@@ -137,7 +137,7 @@ export const commitLost: Scenario = {
   name: 'commit-lost',
   what: 'the line is lost where COMMIT is decided: before it is sent on, while the server commits, or when it has answered; the ledger must tell',
   rounds: 6,
-  recoveryMsMax: 10_000,
+  recoveryMsMax: 15_000,
   needs: {},
   shortRounds: 1,
   async prepare(world) {
@@ -177,8 +177,9 @@ export const commitLost: Scenario = {
   /** Each batch is lost once, also the last of every partition: nothing comes behind it that would find the ledger elsewhere. */
   async after(world) {
     losing.set(world, 'every first')
+    const before = await world.stored()
     const load = world.startLoad({ rate: 500 })
-    await world.sleep(1000)
+    await until('the load to be under way', 30_000, async () => ((await world.stored()) > before + 200 ? true : null))
     await load.stop()
     const ends = await world.ends()
     await until('the ledger to reach the ends of the log, after the last COMMITs were lost', 30_000, async () => {

@@ -141,6 +141,7 @@ export const terminate: Scenario = {
 }
 
 const behindMs = 3000
+const recordsBehindMin = 200
 const sumOf = (ledger: ReadonlyMap<number, number>) => [...ledger.values()].reduce((sum, next) => sum + next, 0)
 
 /** Answers how many records PostgreSQL has forgotten. */
@@ -167,15 +168,24 @@ async function holdBack(world: World): Promise<void> {
   postgres.holdStandby()
 }
 
+/** So far behind, and not without anything that it lacks. */
+async function fallBehind(world: World): Promise<void> {
+  const before = await world.stored()
+  await world.sleep(behindMs)
+  await until('something to be stored that the standby lacks', 30_000, async () =>
+    (await world.stored()) > before + recordsBehindMin ? true : null,
+  )
+}
+
 export const failover: Scenario = {
   name: 'failover',
   what: 'the primary is killed for good and an asynchronous standby that is 3 s behind is promoted: PostgreSQL forgets what it had committed; at last once more, with nothing coming in',
   rounds: 4,
-  recoveryMsMax: 20_000,
+  recoveryMsMax: 25_000,
   needs: { postgres: 'pair' },
   async round(world) {
     await holdBack(world)
-    await world.sleep(behindMs)
+    await fallBehind(world)
     const lost = await failOver(world)
     noneEnded(world)
     return `${lost} records forgotten by PostgreSQL`
@@ -183,7 +193,7 @@ export const failover: Scenario = {
   async after(world) {
     await holdBack(world)
     const load = world.startLoad({ rate: 500 })
-    await world.sleep(behindMs)
+    await fallBehind(world)
     await load.stop()
     await world.untilRecovered(60_000)
     const ends = await world.ends()
