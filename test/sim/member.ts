@@ -151,7 +151,10 @@ export function startMember(
   }
 
   const say = (level: string) => (about: object, text: string | undefined) => {
-    if (text === undefined) return note(name, `${about}`)
+    if (text === undefined) {
+      counted(`${about}`)
+      return note(name, `${about}`)
+    }
     const { err, ...rest } = about as { err?: Error }
     const detail = { ...rest, ...(err && { err: err.message }) }
     counted(text)
