@@ -1,5 +1,5 @@
 /**
- * Mends three faults of kafkajs 2.2.4, whose last release was in 2023 (it is pinned to that exact version). All are in single methods, found by name
+ * Mends four faults of kafkajs 2.2.4, whose last release was in 2023 (it is pinned to that exact version). All are in single methods, found by name
  * on the library's own prototypes; where the version is another, nothing is touched.
  *
  * The timer. Its request queue sets a timer for `-1 - Date.now()` ms after every response, and the timer sets the next one. Node makes that 1 ms, so
@@ -13,12 +13,27 @@
  * The clock. It reckons with the wall clock: set back by an hour, a member sends no heartbeat for that hour, is thrown out of its group and does not
  * notice; set forward, every request under way has timed out. Heartbeats go out in any case when the clock went back; timeouts are measured by the
  * steady clock.
+ *
+ * The coordinator. Commits go to the broker that coordinated the group when it last met, as kafkajs knows that broker's number, and it mistakes numbers
+ * where brokers are restarted one after the other: members live on with the right one, and every commit goes to another, which refuses it, for ever
+ * (seen in a rolling restart of three brokers). When a commit was refused, or the connection is gone, the coordinator is asked for again.
  */
 import { createRequire } from 'node:module'
 
 interface Group {
   lastRequest: number
   heartbeat(options: { interval: number }): Promise<void>
+}
+
+interface Coordinator {
+  isConnected(): boolean
+}
+interface OffsetManager {
+  readonly groupId: string
+  readonly cluster: { findGroupCoordinator(of: { groupId: string }): Promise<Coordinator> }
+  coordinator: Coordinator
+  getCoordinator(): Promise<Coordinator>
+  commitOffsets(offsets: object): Promise<void>
 }
 
 interface RequestQueue {
@@ -58,12 +73,37 @@ export function mendKafkajs(): boolean {
   const decoder = (require('kafkajs/src/protocol/decoder') as { prototype: Decoder }).prototype
   decoder.readVarIntArray = readHeaders
   const group = (require('kafkajs/src/consumer/consumerGroup') as { prototype: Group }).prototype
-  if (!mended.has(group)) group.heartbeat = heartbeatOf(group.heartbeat)
+  const offsets = (require('kafkajs/src/consumer/offsetManager') as { prototype: OffsetManager }).prototype
+  offsets.getCoordinator = getCoordinator
+  if (!mended.has(group)) {
+    group.heartbeat = heartbeatOf(group.heartbeat)
+    offsets.commitOffsets = commitOf(offsets.commitOffsets)
+  }
   mended.add(group)
   return true
 }
 
 const mended = new WeakSet<Group>()
+const refused = new WeakSet<Coordinator>()
+
+async function getCoordinator(this: OffsetManager): Promise<Coordinator> {
+  if (refused.has(this.coordinator) || !this.coordinator.isConnected()) {
+    this.coordinator = await this.cluster.findGroupCoordinator({ groupId: this.groupId })
+    refused.delete(this.coordinator)
+  }
+  return this.coordinator
+}
+
+function commitOf(original: OffsetManager['commitOffsets']): OffsetManager['commitOffsets'] {
+  return async function (this: OffsetManager, offsets) {
+    try {
+      await original.call(this, offsets)
+    } catch (error) {
+      if ((error as { type?: string }).type === 'NOT_COORDINATOR_FOR_GROUP') refused.add(this.coordinator)
+      throw error
+    }
+  }
+}
 
 function heartbeatOf(original: Group['heartbeat']): Group['heartbeat'] {
   return function (this: Group, options) {

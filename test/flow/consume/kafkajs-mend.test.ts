@@ -150,3 +150,51 @@ test('requests under way time out by the steady clock, whatever is done to the o
   setClock(t, -7_200_000)
   assert.ok((await second) < 3000)
 })
+
+test('a commit that another broker refuses, or that finds its connection gone, asks who coordinates the group', async () => {
+  mendKafkajs()
+  const OffsetManager = require('kafkajs/src/consumer/offsetManager')
+  const committed: string[] = []
+  const broker = (name: string, isCoordinator: () => boolean) => ({
+    name,
+    connected: true,
+    isConnected() {
+      return this.connected
+    },
+    async offsetCommit() {
+      if (!isCoordinator()) throw Object.assign(new Error('no'), { type: 'NOT_COORDINATOR_FOR_GROUP' })
+      committed.push(name)
+    },
+  })
+  let current = 'a'
+  const brokers = ['a', 'b'].map((name) => broker(name, () => current === name))
+  const [first, second] = brokers as [ReturnType<typeof broker>, ReturnType<typeof broker>]
+  const manager = new OffsetManager({
+    cluster: {
+      committedOffsets: () => ({ t: {} }),
+      refreshMetadata: async () => {},
+      findGroupCoordinator: async () => brokers.find(({ name }) => name === current),
+      // Its number leads elsewhere.
+      findBroker: async () => first,
+    },
+    coordinator: first,
+    memberAssignment: { t: [0] },
+    instrumentationEmitter: { emit() {} },
+    groupId: 'g',
+    generationId: 1,
+    memberId: 'm',
+  })
+  const commit = () => manager.commitOffsets({ topics: [{ topic: 't', partitions: [{ partition: 0, offset: '1' }] }] })
+  await commit()
+  current = 'b'
+  await assert.rejects(commit())
+  await commit()
+  second.connected = false
+  await commit()
+  assert.deepEqual(committed, ['a', 'b', 'b'])
+  second.connected = true
+  current = 'a'
+  await assert.rejects(commit())
+  await commit()
+  assert.deepEqual(committed, ['a', 'b', 'b', 'a'])
+})
