@@ -10,6 +10,7 @@ import { count } from '../../src/core/count.ts'
 import { explain, FatalError } from '../../src/core/errors.ts'
 import { faults } from './faults.ts'
 import { timeline } from './history.ts'
+import { mutantsCommand, seedsMaxDefault } from './mutants-command.ts'
 import { reactions } from './reactions.ts'
 import { runSeed } from './run.ts'
 import type { Share, Told } from './worker.ts'
@@ -19,6 +20,9 @@ const help = `npm run sim -- [options]
   --from <n>    the first seed (1)
   --seed <n>    one world, with its history as a timeline
   --workers <n> processes that share the seeds (one per core)
+  --mutants     prove that it can fail: each deliberate mutation of the code, until a seed catches it (--seeds at most, 2000)
+  --mutant <s>  one of them, with the timeline of the seed that catches it
+  --write       with --mutants: write docs/results/sim.md
   --json        one JSON line at the end, on standard output
   --help        this text
 
@@ -30,6 +34,9 @@ interface Flags {
   readonly from: number
   readonly seed: number | null
   readonly workers: number
+  readonly mutants: boolean
+  readonly mutant: string | null
+  readonly write: boolean
   readonly json: boolean
   readonly help: boolean
 }
@@ -40,7 +47,10 @@ function readFlags(): Flags {
     const text = { type: 'string' } as const
     const flag = { type: 'boolean', default: false } as const
     values = parseArgs({
-      options: { seeds: text, from: text, seed: text, workers: text, json: flag, help: flag },
+      options: {
+        ...{ seeds: text, from: text, seed: text, workers: text, json: flag, help: flag },
+        ...{ mutants: flag, mutant: text, write: flag },
+      },
     }).values
   } catch (error) {
     throw new FatalError('USAGE', (error as Error).message, 'See npm run sim -- --help.', error)
@@ -51,8 +61,15 @@ function readFlags(): Flags {
       throw new FatalError('USAGE', `--${name} reads '${values[name]}'.`, `It takes a whole number from ${least} on.`)
     return value
   }
+  const mutant = (values.mutant as string | undefined) ?? null
+  const mutants = values.mutants === true || mutant !== null
+  if (values.write === true && (!mutants || mutant !== null))
+    throw new FatalError('USAGE', '--write has nothing to write.', 'Use it with --mutants.')
   return {
-    seeds: whole('seeds', 10_000, 1),
+    mutants,
+    mutant,
+    write: values.write === true,
+    seeds: whole('seeds', mutants ? seedsMaxDefault : 10_000, 1),
     from: whole('from', 1, 0),
     seed: values.seed === undefined ? null : whole('seed', 0, 0),
     workers: whole('workers', Math.min(availableParallelism(), 8), 1),
@@ -155,6 +172,21 @@ async function main(): Promise<number> {
     process.once(name, () => interrupt.abort(new Error(name)))
   process.once('disconnect', () => interrupt.abort(new Error('the parent process ended')))
   process.channel?.unref()
+  if (flags.mutants) {
+    const { mutant: only, seeds: seedsMax, from, workers: processes, write } = flags
+    const { stdout } = process
+    return mutantsCommand({
+      ...{ only, from, seedsMax, processes, write },
+      command: ['npm run sim --', ...process.argv.slice(2)].join(' '),
+      now: Date.now,
+      signal: interrupt.signal,
+      output: { write: (text) => void stdout.write(text), isTerminal: stdout.isTTY, columns: stdout.columns ?? 80 },
+    }).catch((error: unknown) => {
+      if (!interrupt.signal.aborted) throw error
+      stdout.write('INTERRUPTED\n')
+      return 1
+    })
+  }
   const startedMs = performance.now()
   const sum: Sum = { seeds: 0, records: 0, events: 0, simulatedMs: 0, counts: new Map() }
   const isTerminal = process.stderr.isTTY
