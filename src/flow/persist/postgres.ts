@@ -28,6 +28,21 @@ export function openPostgres(options: PostgresOptions): Persist {
   const { target } = options
   const control = session(options, 'control')
 
+  /** The gate, the survey and the lanes share this session: one after the other. */
+  let turn: Promise<unknown> = Promise.resolve()
+  function inTurn<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
+    const mine = turn.then(async () => {
+      try {
+        return await work(await control.client())
+      } catch (error) {
+        await control.discard()
+        throw error
+      }
+    })
+    turn = mine.catch(() => {})
+    return mine
+  }
+
   /**
    * A process that sleeps in the middle of a COPY, or whose machine is gone, keeps its ledger rows locked: the server does not look at
    * transaction_timeout while it waits for COPY data (measured on 18.4). So whoever was refused a row ends what is overdue.
@@ -35,31 +50,30 @@ export function openPostgres(options: PostgresOptions): Persist {
   async function freeLedger(error: unknown): Promise<void> {
     if (sqlState(error) !== '55P03') return
     const lanes = `${sessionName(target, 'lane')} `
-    await control
-      .client()
-      .then((client) => client.query(sql.endOverdue, [lanes, options.transactionTimeoutMs]))
-      .catch(() => control.discard())
+    await inTurn((client) => client.query(sql.endOverdue, [lanes, options.transactionTimeoutMs])).catch(() => {})
+  }
+
+  async function ask<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
+    try {
+      return await inTurn(work)
+    } catch (error) {
+      await freeLedger(error)
+      throw classifyPostgres(error)
+    }
   }
 
   return {
-    async marks(partitions, startAt) {
-      try {
-        const client = await control.client()
+    marks: (partitions, startAt) =>
+      ask(async (client) => {
         await client.query(
           `INSERT INTO ledger (consumer, topic, partition, start_offset, next_offset)
            SELECT $1, $2, * FROM unnest($3::int[], $4::bigint[], $4::bigint[]) ON CONFLICT DO NOTHING`,
           [target.consumer, target.topic, partitions, partitions.map(startAt)],
         )
-        return await readLedger(client, target, partitions)
-      } catch (error) {
-        await control.discard()
-        await freeLedger(error)
-        throw classifyPostgres(error)
-      }
-    },
-    async note(published) {
-      try {
-        const client = await control.client()
+        return readLedger(client, target, partitions)
+      }),
+    note: (published) =>
+      ask(async (client) => {
         for (const [partition, { publishedOffset, streams }] of published) {
           await client.query(
             `UPDATE ledger SET published_offset = greatest(published_offset, $4), streams = streams || $5::jsonb
@@ -67,14 +81,9 @@ export function openPostgres(options: PostgresOptions): Persist {
             [target.consumer, target.topic, partition, publishedOffset, JSON.stringify(streams ?? {})],
           )
         }
-      } catch (error) {
-        await control.discard()
-        throw classifyPostgres(error)
-      }
-    },
-    async mark(found) {
-      try {
-        const client = await control.client()
+      }),
+    mark: (found) =>
+      ask(async (client) => {
         for (const [partition, { stopped, topicId }] of found) {
           await client.query(
             `UPDATE ledger SET stopped = $4::jsonb || jsonb_build_object('at', now()), topic_id = coalesce($5, topic_id)
@@ -82,12 +91,7 @@ export function openPostgres(options: PostgresOptions): Persist {
             [target.consumer, target.topic, partition, stopped === null ? null : JSON.stringify(stopped), topicId],
           )
         }
-      } catch (error) {
-        await control.discard()
-        await freeLedger(error)
-        throw classifyPostgres(error)
-      }
-    },
+      }),
     lane: (index) => openLane(options, index, freeLedger),
     close: () => control.close(),
   }
