@@ -43,7 +43,7 @@ export async function runSeed(seed: number): Promise<Outcome> {
   )
   planFaults(world, forMs)
   let isCalm = false
-  clock.after(forMs + 60_000, () => {
+  clock.after(forMs + 15_000, () => {
     isCalm = true
   })
   await clock.run(() => isOver() || isCalm)

@@ -89,7 +89,7 @@ export class World {
       batchBytesMax: pick(3000, 100_000),
       batchRowsMax: pick(1, 5, 20, 60),
       drainMs: pick(3000, 20_000),
-      fetchWaitMs: 500,
+      fetchWaitMs: pick(500, 3000),
       heartbeatMs: 3000,
       inFlightBytesMax: pick(1500, 8000, 1_000_000),
       lanes: pick(1, 2, 2, 3),

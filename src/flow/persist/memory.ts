@@ -82,7 +82,7 @@ export function openMemoryPersist(database: MemoryDatabase, { consumer, topic }:
         await database.ask(
           () =>
             change(partition, (row) =>
-              publishedOffset === null || row.nextOffset < publishedOffset ? row : heard(row, one),
+              publishedOffset === null || row.nextOffset < publishedOffset ? row : heard(row, onlyMore(row, one)),
             ),
           `note ${partition}: ${publishedOffset}`,
         )
@@ -118,6 +118,12 @@ const emptyRow = {
   rejected: 0,
   duplicated: 0,
   skipped: 0,
+}
+
+/** A note of whoever was thrown out of the group and does not know it may say less than is known. */
+function onlyMore({ streams: known }: MemoryLedgerRow, { publishedOffset, streams }: Published): Published {
+  const more = Object.entries(streams ?? {}).map(([family, last]) => [family, Math.max(last, known.get(family) ?? 0)])
+  return { publishedOffset, streams: Object.fromEntries(more) }
 }
 
 function heard(row: MemoryLedgerRow, { publishedOffset, streams }: Published): MemoryLedgerRow {

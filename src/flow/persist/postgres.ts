@@ -76,7 +76,10 @@ export function openPostgres(options: PostgresOptions): Persist {
       ask(async (client) => {
         for (const [partition, { publishedOffset, streams }] of published) {
           await client.query(
-            `UPDATE ledger SET published_offset = greatest(published_offset, $4), streams = streams || $5::jsonb
+            // Whoever was thrown out of the group and does not know it notes less than its heir has: what is known of a stream only grows.
+            `UPDATE ledger SET published_offset = greatest(published_offset, $4), streams = streams || (
+               SELECT coalesce(jsonb_object_agg(family, greatest(last::bigint, (ledger.streams ->> family)::bigint)), '{}')
+               FROM jsonb_each_text($5::jsonb) AS noted (family, last))
              WHERE consumer = $1 AND topic = $2 AND partition = $3 AND next_offset >= $4`,
             [target.consumer, target.topic, partition, publishedOffset, JSON.stringify(streams ?? {})],
           )
