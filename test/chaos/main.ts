@@ -201,7 +201,11 @@ async function main(): Promise<number> {
   }
   const interrupt = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(name, () => interrupt.abort(new Error(name)))
+    process.on(name, () => {
+      // Asked twice: at once. The watchdogs end what we have started.
+      if (interrupt.signal.aborted) process.exit(interrupted)
+      interrupt.abort(new Error(name))
+    })
   }
   process.once('disconnect', () => interrupt.abort(new Error('the parent process ended')))
   process.channel?.unref()
@@ -210,6 +214,8 @@ async function main(): Promise<number> {
 
 try {
   process.exitCode = await main()
+  // A round that was interrupted may still wait for something that will never come.
+  if (process.exitCode === interrupted) process.exit()
 } catch (error) {
   if (!(error instanceof FatalError)) console.error(error)
   process.stderr.write(`millrace: ${explain(error)}\n`)

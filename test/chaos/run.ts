@@ -79,6 +79,19 @@ function healingOf({ healing }: OpenWorld): NonNullable<OpenWorld['healing']> {
   return healing
 }
 
+/** Ctrl-C waits for nobody: what is under way meets the end of its world. */
+async function orInterrupted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const interrupt = () => reject(new Error('interrupted'))
+  signal.addEventListener('abort', interrupt)
+  try {
+    signal.throwIfAborted()
+    return await Promise.race([work(), promise])
+  } finally {
+    signal.removeEventListener('abort', interrupt)
+  }
+}
+
 export async function runScenario(options: RunOptions): Promise<Result> {
   const { scenario, rounds, signal } = options
   const recoveryMsMax = scenario.recoveryMsMax * (options.recoveryFactor ?? 1)
@@ -115,9 +128,11 @@ export async function runScenario(options: RunOptions): Promise<Result> {
     const world = await openWorld({ ...options, ground, tell })
     live.world = world
     try {
-      await rehearse(world)
-      await perform(world)
-      counted = await settle(world)
+      counted = await orInterrupted(signal, async () => {
+        await rehearse(world)
+        await perform(world)
+        return settle(world)
+      })
     } finally {
       await live.sampler?.stop()
       if (signal.aborted) live.doing = 'ending'
@@ -125,7 +140,7 @@ export async function runScenario(options: RunOptions): Promise<Result> {
   } catch (error) {
     failed('it could not be run', error)
   } finally {
-    if (live.world !== null && problems.length > 0) await keepLogs(live.world)
+    if (live.world !== null && problems.length > 0 && !signal.aborted) await keepLogs(live.world)
     await live.world?.close().catch((error: unknown) => failed('the end of the world', error))
   }
 
