@@ -106,13 +106,6 @@ export const mutants: readonly Mutant[] = [
     breaks: 'a jump is believed only after a seek back has led nowhere',
   },
   {
-    name: 'resume-forgotten',
-    file: 'process/assignment.ts',
-    find: 'this.#options.consume.resume(partition)\n    this.#entries.set',
-    replace: 'this.#entries.set',
-    breaks: 'a partition that stood still goes on when it is assigned again',
-  },
-  {
     name: 'stopped-for-ever',
     file: 'process/assignment.ts',
     find: 'if (entry.stopped !== null) consume.resume(partition)',
