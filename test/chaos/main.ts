@@ -131,10 +131,16 @@ async function run(flags: Flags, signal: AbortSignal): Promise<number> {
   const view = openView(output, styleOf(process.env, isTerminal), () => performance.now())
   const grounds = openGrounds(signal)
   const results: Result[] = []
+  const notRun: string[] = []
   const atMs = Date.now()
   const versions = new Set<string>()
   try {
     for (const scenario of flags.chosen) {
+      const why = (await scenario.notHere?.()) ?? null
+      if (why !== null) {
+        notRun.push(`\`${scenario.name}\` was not run: ${why}`)
+        continue
+      }
       const result = await runScenario({
         scenario,
         rounds: flags.rounds ?? scenario.rounds,
@@ -165,13 +171,13 @@ async function run(flags: Flags, signal: AbortSignal): Promise<number> {
   else if (flags.write) {
     const folder = join(root, 'docs', 'results')
     mkdirSync(folder, { recursive: true })
-    writeFileSync(join(folder, 'chaos.md'), renderPage({ atMs, results, scenarios, versions: [...versions] }))
+    writeFileSync(join(folder, 'chaos.md'), renderPage({ atMs, results, notRun, scenarios, versions: [...versions] }))
   }
   const holds = results.every((result) => result.holds)
-  if (flags.json) process.stdout.write(`${JSON.stringify({ holds, seed: flags.seed, results })}\n`)
+  if (flags.json) process.stdout.write(`${JSON.stringify({ holds, seed: flags.seed, results, notRun })}\n`)
   else {
     const failures = results.filter((result) => !result.holds).map(report)
-    process.stdout.write(`\n${failures.join('')}${renderTable(results)}`)
+    process.stdout.write(`\n${failures.join('')}${renderTable(results)}${notRun.map((text) => `${text}\n`).join('')}`)
   }
   if (signal.aborted) return interrupted
   return holds ? 0 : 1

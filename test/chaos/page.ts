@@ -9,12 +9,14 @@ import { leftOut } from './unheld.ts'
 export interface PageOptions {
   readonly atMs: number
   readonly results: readonly Result[]
+  /** Scenarios that this machine cannot run, and why. */
+  readonly notRun: readonly string[]
   readonly scenarios: readonly Scenario[]
   /** Name and version of every server that was there. */
   readonly versions: readonly string[]
 }
 
-export function renderPage({ atMs, results, scenarios, versions }: PageOptions): string {
+export function renderPage({ atMs, results, notRun, scenarios, versions }: PageOptions): string {
   const first = results[0]
   const totals = (of: (found: NonNullable<Result['counted']>) => number) =>
     results.reduce((sum, { counted }) => sum + (counted === null ? 0 : of(counted)), 0).toLocaleString('en')
@@ -55,7 +57,7 @@ They are started again after a second, as a supervisor does, and the scenario mu
 ${ended.length === 0 ? 'None in this run.\n' : [...new Set(ended)].join('')}
 ## Not held, or not tried, and why
 
-${leftOut.map((text) => `- ${text}\n`).join('')}
+${[...notRun, ...leftOut].map((text) => `- ${text}\n`).join('')}
 ## Settings of this suite
 
 Shorter than the defaults, so that a run fits into an hour; a recovery that waits for a session or a transaction to time out takes in production as much

@@ -35,6 +35,8 @@ export interface Scenario {
   readonly env?: Readonly<Record<string, string>>
   /** Rounds in the short set, which is part of npm test; left out: not part of it. */
   readonly shortRounds?: number
+  /** Why this machine cannot run it; null: it can. Then it is listed as not run. */
+  notHere?(): Promise<string | null>
   /**
    * Once, when the servers are up and before replicas start; those that it starts itself, with settings of their own, are of their number. May change
    * world.env; what must be closed is given to world.defer().

@@ -137,6 +137,7 @@ test('the page says what failed, what ended by itself, and how to repeat each', 
   const page = renderPage({
     atMs: Date.UTC(2026, 10, 21),
     results: [good, bad],
+    notRun: [],
     scenarios: [scenario],
     versions: ['Redis 8.0.2'],
   })

@@ -2,7 +2,9 @@
  * A disk that can be full: a folder put on a file system of its own in memory, whose size is then taken down to what is used. What a server meets is
  * the kernel's own ENOSPC. Mounting needs root, and a container that allows it.
  */
-import { mkdirSync, renameSync, rmdirSync, statfsSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, renameSync, rmdirSync, statfsSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { lastLines, run } from '../../../src/stack/run.ts'
 import { startWatchdog } from '../../../src/stack/watchdog.ts'
 
@@ -16,6 +18,19 @@ export interface SmallDisk {
 }
 
 const roomBytes = 8 * 1024 ** 3
+
+/** Why nothing can be mounted here, or null. */
+export async function whyNoMount(): Promise<string | null> {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-mount-'))
+  try {
+    const ran = await run('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'millrace-chaos', folder])
+    if (ran.code !== 0) return `it needs root and mount (${ran.missing ? 'there is no mount' : lastLines(ran.out, 1)})`
+    await run('umount', [folder])
+    return null
+  } finally {
+    rmdirSync(folder)
+  }
+}
 
 /** Whoever uses the folder must have stopped. Throws where mounting is not allowed. */
 export async function putOnSmallDisk(folder: string): Promise<SmallDisk> {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { until } from '../../e2e/until.ts'
-import { putOnSmallDisk, type SmallDisk } from '../ground/small-disk.ts'
+import { putOnSmallDisk, type SmallDisk, whyNoMount } from '../ground/small-disk.ts'
 import { type LawWatch, watchLaw } from '../law.ts'
 import type { Scenario, World } from '../scenario.ts'
 import { noneEnded, notReadyMsMax, readyAfterMs } from './postgres.ts'
@@ -20,6 +20,7 @@ export const diskFull: Scenario = {
   rounds: 2,
   recoveryMsMax: 30_000,
   needs: {},
+  notHere: whyNoMount,
   async prepare(world) {
     const { postgres } = world.ground
     const { data: folder } = postgres.primary

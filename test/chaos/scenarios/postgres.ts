@@ -33,7 +33,7 @@ export const postgresKill: Scenario = {
   name: 'postgres-kill',
   what: 'kill -9 of the postmaster, down for 2 to 6 s, started again; the fleet is not ready meanwhile and does not end',
   rounds: 6,
-  recoveryMsMax: 10_000,
+  recoveryMsMax: 15_000,
   needs: {},
   shortRounds: 1,
   async prepare(world) {
@@ -56,7 +56,7 @@ export const asyncCommit: Scenario = {
   name: 'async-commit',
   what: 'the server says synchronous_commit = off (and writes its WAL every 10 s), and its postmaster is killed -9: the fleet commits synchronously all the same',
   rounds: 5,
-  recoveryMsMax: 10_000,
+  recoveryMsMax: 15_000,
   needs: {},
   async prepare(world) {
     const { postgres } = world.ground
@@ -107,7 +107,7 @@ export const terminate: Scenario = {
   name: 'terminate',
   what: 'pg_terminate_backend on all sessions of the fleet every second for 30 s; none is left idle in a transaction, and they do not grow in number',
   rounds: 2,
-  recoveryMsMax: 10_000,
+  recoveryMsMax: 15_000,
   needs: {},
   async prepare(world) {
     laws.set(world, watchLaw(world))
@@ -215,7 +215,7 @@ export const slowPostgres: Scenario = {
   name: 'slow-postgres',
   what: '+500 ms on every statement for 30 s: no rebalance, no replica above 400 MiB, none ends',
   rounds: 2,
-  recoveryMsMax: 10_000,
+  recoveryMsMax: 15_000,
   needs: {},
   async round(world) {
     const { proxy } = world.ground.postgres
@@ -319,7 +319,7 @@ export const locks: Scenario = {
   name: 'locks',
   what: 'somebody holds, for 6 s, an ACCESS EXCLUSIVE lock on the table, on the partition of today, or the ledger rows of half of the partitions',
   rounds: 6,
-  recoveryMsMax: 10_000,
+  recoveryMsMax: 15_000,
   needs: {},
   async prepare(world) {
     laws.set(world, watchLaw(world))
