@@ -411,7 +411,8 @@ export class Assignment implements ConsumeHandlers {
     for (const run of batch.runs) bytes += runBytes(run)
     const before = entry.expected
     await budget.take(bytes)
-    if (!this.#isCurrent(entry) || entry.expected !== before) {
+    // Meanwhile it may have been lost, or come to a stop.
+    if (!this.#isCurrent(entry) || entry.expected !== before || entry.state === null) {
       budget.give(bytes)
       return false
     }

@@ -454,6 +454,23 @@ test('a truncated log that has grown beyond the ledger since is still a truncate
   assert.equal(second.told.at(-1), 'stopped 0 TOPIC_TRUNCATED')
 })
 
+test('a partition that comes to a stop while a batch of it waits for room: the batch is not taken', async () => {
+  const { gate, kafka, budget, told } = openGate({ rows: { 3: { nextOffset: 5, publishedOffset: 5 } }, bytesMax: 100 })
+  gate.assigned([3])
+  await open(gate)
+  await budget.take(100)
+  const waiting = gate.fetched(fetched(3, 5, 9))
+  await turn()
+  // Retention overtakes us; two surveys agree.
+  kafka.set(3, { low: 8, high: 1000 })
+  await gate.survey()
+  await gate.survey()
+  assert.deepEqual(told, ['+1 -0', 'stopped 3 RETENTION_OVERTOOK'])
+  budget.give(100)
+  assert.equal(await waiting, false)
+  assert.equal(budget.bytes, 0)
+})
+
 test('two batches that wait at the gate from beyond where the partition starts: neither is a gap', async () => {
   // A rebalance while the marks are read: the client fetches the same again, from an offset of the group that lies.
   const shut = Promise.withResolvers<void>()
