@@ -102,8 +102,11 @@ export interface World {
   sleep(ms: number): Promise<void>
   /** Runs at the world's end, the last one first. */
   defer(close: () => unknown): void
-  /** These records were taken away before they could be stored, and somebody decided to go on without them: they need not be there at the count. */
-  declareLost(records: readonly Told[]): void
+  /**
+   * These records were taken away before they could be stored, and somebody decided to go on without them: they need not be there at the count. So
+   * many others went from Kafka with them that were stored before.
+   */
+  declareLost(records: readonly Told[], storedToo: number): void
   /** A line in the log and in the view. */
   tell(text: string): void
   /** The harm is over: from here recovery is timed. Called for you when round() returns. */

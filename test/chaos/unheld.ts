@@ -3,4 +3,7 @@ export const leftOut: readonly string[] = [
   'Machines: everything runs on one, so a power cut, a lost disk and a slow network between machines are stood in for by signals and proxies.',
   'Side effects of the streams’ readers: a reader that dies between reading and acknowledging reads again.',
   'A replica that PostgreSQL alone refuses says that it is not ready and keeps its partitions until PostgreSQL answers it or somebody restarts it: from inside, its own line being cut and PostgreSQL being down for all look the same, and a fleet that restarts because a server is down helps nobody. One that hears nothing at all ends after MILLRACE_PROGRESS_TIMEOUT_MS, and the others serve its partitions.',
+  'Records that Kafka acknowledged and then lost itself (an unclean leader election, a log cut off behind its back) are not there to be stored. A partition whose log ends before what is stored stops and says so; one that has grown past it again before anybody looked (3 s) goes on, and nobody can tell (decision 0008).',
+  'A replica whose clock is behind by more than eventFutureHoursMax (1 h), or ahead by more than eventPastDaysMax, takes good events for events out of time: they are rejects whole, the limit stops the process, and `millrace rejects redrive` makes rows of them when the clock is right. `clock` runs within a wider window.',
+  'A topic deleted and made anew under a running fleet is not part of the suite: test/e2e/corners-kafka.test.ts and corners-offsets.test.ts have it.',
 ]

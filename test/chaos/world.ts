@@ -35,6 +35,8 @@ export interface WorldOptions {
 export interface OpenWorld extends World {
   readonly account: Account
   readonly declared: Told[]
+  /** Records that were stored, and that Kafka no longer has. */
+  storedAndGone: number
   readonly fleet: Fleet
   readonly loads: readonly ChaosLoad[]
   startMainLoad(): void
@@ -152,8 +154,10 @@ export async function openWorld(options: WorldOptions): Promise<OpenWorld> {
     databaseUrl,
     account,
     declared: [],
-    declareLost(records) {
+    storedAndGone: 0,
+    declareLost(records, storedToo) {
       for (const record of records) world.declared.push(record)
+      world.storedAndGone += storedToo
     },
     fleet,
     loads,

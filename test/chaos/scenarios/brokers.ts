@@ -196,6 +196,7 @@ const offsetsLie: Scenario = {
   recoveryMsMax: 20_000,
   needs: {},
   async round(world, round) {
+    const count = world.replicas.length
     await Promise.all(world.replicas.map((replica) => world.end(replica)))
     const [ends, stored] = [await world.ends(), await world.ledger()]
     const lie = (partition: number) => {
@@ -207,7 +208,7 @@ const offsetsLie: Scenario = {
       await world.admin((admin) => admin.setOffsets({ groupId: world.group, topic: world.topic, partitions }))
       return true
     })
-    await Promise.all([1, 2, 3].map(() => world.start()))
+    await Promise.all(Array.from({ length: count }, () => world.start()))
     world.healed()
     await world.untilServing()
     const [row] = await world.sql<{ count: number }>('SELECT count(*)::int FROM ledger WHERE stopped IS NOT NULL')
