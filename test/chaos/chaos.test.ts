@@ -221,6 +221,8 @@ for (const scenario of scenarios) {
   if (shortRounds === undefined) continue
   test(`${name}: ${shortRounds} rounds`, async (t) => {
     t.diagnostic(`MILLRACE_TEST_SEED=${seed}`)
+    const why = (await scenario.notHere?.()) ?? null
+    if (why !== null) return t.skip(why)
     const result = await runScenario({
       scenario,
       rounds: shortRounds,

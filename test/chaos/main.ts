@@ -175,7 +175,7 @@ async function run(flags: Flags, signal: AbortSignal): Promise<number> {
   }
   const holds = results.every((result) => result.holds)
   if (flags.json) process.stdout.write(`${JSON.stringify({ holds, seed: flags.seed, results, notRun })}\n`)
-  else {
+  else if (results.length + notRun.length > 0) {
     const failures = results.filter((result) => !result.holds).map(report)
     process.stdout.write(`\n${failures.join('')}${renderTable(results)}${notRun.map((text) => `${text}\n`).join('')}`)
   }

@@ -114,6 +114,8 @@ export async function runScenario(options: RunOptions): Promise<Result> {
   const recoveries: Recovery[] = []
   const problems: string[] = []
   const failed = (what: string, error: unknown) => {
+    // What was interrupted goes on for a moment, in a world that is gone.
+    if (signal.aborted) return
     const text = `${what}: ${error instanceof Error ? error.message : String(error)}`
     problems.push(text)
     tell(text)

@@ -1,6 +1,8 @@
 /** What the suite cannot hold, or does not try, as plainly as what it does: one sentence each, for the page. */
 export const leftOut: readonly string[] = [
   'Machines: everything runs on one, so a power cut, a lost disk and a slow network between machines are stood in for by signals and proxies.',
+  'What Kafka itself loses: an event counts from its acknowledgement on, by all of at least two brokers in sync (acks=all, min ISR 2); a topic with fewer copies loses with its broker.',
+  'Recovery on a starved machine: the stated times are for cores that servers, replicas and load fill but do not fight over. With ten times as many runnable processes as cores, each round took three to six times as long, and replicas with the shortest progress timeout (10 s) ended as stuck although they were only starved. The count of events held all the same.',
   'Side effects of the streams’ readers: a reader that dies between reading and acknowledging reads again.',
   'A replica that PostgreSQL alone refuses says that it is not ready and keeps its partitions until PostgreSQL answers it or somebody restarts it: from inside, its own line being cut and PostgreSQL being down for all look the same, and a fleet that restarts because a server is down helps nobody. One that hears nothing at all ends after MILLRACE_PROGRESS_TIMEOUT_MS, and the others serve its partitions.',
   'Records that Kafka acknowledged and then lost itself (an unclean leader election, a log cut off behind its back) are not there to be stored. A partition whose log ends before what is stored stops and says so; one that has grown past it again before anybody looked (3 s) goes on, and nobody can tell (decision 0008).',
