@@ -1,4 +1,20 @@
-/** One simulated world from one seed: servers, processes, producers, and the state that the checkers look at. */
+/**
+ * One simulated world from one seed: servers, processes, producers, and the state that the checkers look at.
+ *
+ * Where this world differs from the real one. Harder here: a new member is given its share at once, while the others do not know yet (Kafka waits for
+ * them); Kafka takes a commit from anybody; what was sent by the dead still arrives, up to a minute late; any call may be carried out though its
+ * sender has given up, and on a cluster one may overtake another; clocks jump by weeks.
+ *
+ * Kinder here, and so for other tests to see (contract/, e2e/, chaos/):
+ *   - a batch's transaction is one moment: no row locks, no deadlocks, no lock held by a sleeper, no second attempt inside persist/ after a duplicate
+ *   - a database that goes back takes its connections along; nobody goes on writing to the old primary
+ *   - a Redis that goes back is one that was restarted; nobody publishes to the old primary
+ *   - entries are not trimmed and readers delete nothing
+ *   - kafkajs itself is not here: its restarts, its heartbeats and its bookkeeping of fetches are those of consume/memory.ts
+ *   - topics are neither truncated nor made anew, and have no ids; compaction and aborted transactions have happened before anybody reads
+ *   - decode/ runs on the spot, days of the table are always there, the limit on rejects is off
+ *   - redeliveries come from rebalances, seeks and lying group offsets; a seek forward that fires late without a rebalance is not made up
+ */
 import { FatalError } from '../../src/core/errors.ts'
 import type { StopCode } from '../../src/core/ledger.ts'
 import { createMemoryKafka, expel, type MemoryGroup, type MemoryKafka } from '../../src/flow/consume/memory.ts'
