@@ -135,7 +135,7 @@ const cutKafka: Scenario = {
   name: 'cut-kafka',
   what: 'one replica is cut off from all brokers for longer than its session, by silence and by resets in turn, then reached again: a zombie; others take over',
   rounds: 4,
-  recoveryMsMax: 30_000,
+  recoveryMsMax: 45_000,
   needs: {},
   prepare: startFar,
   async round(world, round) {
