@@ -7,6 +7,7 @@ import { commitLost, killAtPoints } from './points.ts'
 import { postgresScenarios } from './postgres.ts'
 import { processScenarios } from './processes.ts'
 import { recordScenarios } from './records.ts'
+import { redisScenarios } from './redis.ts'
 
 /** So that servers are started as seldom as can be: three brokers before one, and of the others the simpler first. */
 const kinds = ['single', 'pair', 'cluster']
@@ -22,6 +23,7 @@ const all: readonly Scenario[] = [
   ...brokerScenarios,
   ...recordScenarios,
   ...clockScenarios,
+  ...redisScenarios,
 ]
 
 export const scenarios: readonly Scenario[] = [...all].sort((one, other) => rank(one) - rank(other))
