@@ -103,7 +103,10 @@ async function count(world: OpenWorld, client: pg.Client): Promise<Counted> {
   )
   const joined = `cloud_events AS r FULL JOIN entries AS e ON e.partition = r.kafka_partition AND e.kafka_offset = r.kafka_offset`
   const at = "format('partition %s, offset %s, (%s, %s)', kafka_partition, r.kafka_offset, r.source, r.event_id)"
-  await find('lost', 'a row without its entry', `SELECT ${at} FROM ${joined} WHERE e.partition IS NULL`)
+  // Where streams are trimmed, only verify can tell a trimmed entry from a lost one: by what the stream says of its own head.
+  if (!world.scenario.trims) {
+    await find('lost', 'a row without its entry', `SELECT ${at} FROM ${joined} WHERE e.partition IS NULL`)
+  }
   await find(
     'wrong',
     'an entry without its row',

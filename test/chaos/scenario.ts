@@ -33,6 +33,8 @@ export interface Scenario {
   readonly load?: Partial<ChaosLoadOptions>
   /** Settings of all replicas, over the suite's own. */
   readonly env?: Readonly<Record<string, string>>
+  /** Its streams are trimmed: a row may be without its entry where the stream says that it was there. */
+  readonly trims?: true
   /** Rounds in the short set, which is part of npm test; left out: not part of it. */
   readonly shortRounds?: number
   /** Why this machine cannot run it; null: it can. Then it is listed as not run. */

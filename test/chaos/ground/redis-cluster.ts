@@ -17,6 +17,8 @@ export interface RedisCluster {
   moveSlots(from: RedisServer, to: RedisServer, options?: MoveOptions): Promise<number>
   /** An empty node that knows no function and serves no slot. */
   addNode(): Promise<RedisServer>
+  /** A node whose slots have gone elsewhere: forgotten by the others, and ended. */
+  removeNode(node: RedisServer): Promise<void>
   /** Every node says that all slots are served. */
   whole(limitMs?: number): Promise<void>
   remove(): Promise<void>
@@ -144,6 +146,13 @@ export async function startRedisCluster(options: {
       await node.admin.cluster('MEET', '127.0.0.1', (nodes[0] as RedisServer).port)
       await whole()
       return node
+    },
+    async removeNode(node) {
+      const own = String(await node.admin.cluster('MYID'))
+      nodes.splice(nodes.indexOf(node), 1)
+      await node.remove()
+      for (const { admin } of nodes) await admin.cluster('FORGET', own)
+      await whole()
     },
   }
 }

@@ -8,6 +8,8 @@ import { postgresScenarios } from './postgres.ts'
 import { processScenarios } from './processes.ts'
 import { recordScenarios } from './records.ts'
 import { redisScenarios } from './redis.ts'
+import { clusterScenarios } from './redis-cluster.ts'
+import { failoverScenarios } from './redis-failover.ts'
 
 /** So that servers are started as seldom as can be: three brokers before one, and of the others the simpler first. */
 const kinds = ['single', 'pair', 'cluster']
@@ -24,6 +26,8 @@ const all: readonly Scenario[] = [
   ...recordScenarios,
   ...clockScenarios,
   ...redisScenarios,
+  ...failoverScenarios,
+  ...clusterScenarios,
 ]
 
 export const scenarios: readonly Scenario[] = [...all].sort((one, other) => rank(one) - rank(other))

@@ -221,6 +221,30 @@ const flushall: Scenario = {
   },
 }
 
+const trim: Scenario = {
+  name: 'trim',
+  what: 'streams are kept short, and somebody trims them to nothing under load, also while one is filled again after a DEL: trimmed is not lost, and nobody is alarmed',
+  rounds: 4,
+  recoveryMsMax: 30_000,
+  needs: { brokers: 1 },
+  env: { MILLRACE_STREAM_LENGTH_MAX: '2000' },
+  trims: true,
+  async round(world, round) {
+    const { admin } = server(world)
+    const keys = await streamKeys(world)
+    const victim = round % 2 === 0 ? (keys[world.random.below(keys.length)] as string) : null
+    const before = await metricSum(world, 'millrace_lost_total')
+    if (victim !== null) await admin.del(victim)
+    for (let time = 0; time < 20; time++) {
+      for (const key of keys) await admin.xtrim(key, 'MAXLEN', world.random.below(3) * 100)
+      await world.sleep(100)
+    }
+    if (victim !== null) return `deleted ${victim}, all trimmed`
+    assert.equal(await metricSum(world, 'millrace_lost_total'), before, 'trimming is no loss')
+    return 'all trimmed'
+  },
+}
+
 export const redisScenarios: readonly Scenario[] = [
   redisKill,
   redisStall,
@@ -231,4 +255,5 @@ export const redisScenarios: readonly Scenario[] = [
   streamDeletedStop,
   functionFlushed,
   flushall,
+  trim,
 ]
