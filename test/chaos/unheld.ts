@@ -8,4 +8,6 @@ export const leftOut: readonly string[] = [
   'Records that Kafka acknowledged and then lost itself (an unclean leader election, a log cut off behind its back) are not there to be stored. A partition whose log ends before what is stored stops and says so; one that has grown past it again before anybody looked (3 s) goes on, and nobody can tell (decision 0008).',
   'A replica whose clock is behind by more than eventFutureHoursMax (1 h), or ahead by more than eventPastDaysMax, takes good events for events out of time: they are rejects whole, the limit stops the process, and `millrace rejects redrive` makes rows of them when the clock is right. `clock` runs within a wider window.',
   'A topic deleted and made anew under a running fleet is not part of the suite: test/e2e/corners-kafka.test.ts and corners-offsets.test.ts have it.',
+  'Redis behind Sentinel: the client does not ask Sentinel who is primary; an address that follows the primary (as here a proxy) is what is tried.',
+  'Positions of consumer groups in Redis: they are Redis’ own, and go back with it in a failover or are gone with a deleted stream; a group is then given entries again. A reader that keeps its last id itself is not.',
 ]

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import kafkajs from 'kafkajs'
 import pg from 'pg'
@@ -13,6 +12,7 @@ import { type Diagnosis, doctor } from '../../src/doctor/doctor.ts'
 import { migrate } from '../../src/schema/migrate.ts'
 import { ensurePartitions } from '../../src/schema/partitions.ts'
 import { startStack } from '../../src/stack/stack.ts'
+import { startRedisCluster } from '../chaos/ground/redis-cluster.ts'
 
 const signal = new AbortController().signal
 const stack = await startStack({
@@ -169,24 +169,18 @@ test('a member of the group is seen', async () => {
 })
 
 test('a Redis Cluster, and a node of one taken for a single server', async () => {
-  const cluster = await startStack({
+  const cluster = await startRedisCluster({
     root: join(import.meta.dirname, '../..'),
     name: `test-doctor-cluster-${process.pid}`,
-    servers: ['redis'],
-    temporary: true,
-    redis: { 'cluster-enabled': 'yes', 'cluster-announce-ip': '127.0.0.1' },
+    nodes: 1,
   })
-  const node = new Redis(cluster.redis)
   try {
-    await node.cluster('ADDSLOTSRANGE', 0, 16383)
-    while (!String(await node.cluster('INFO')).includes('cluster_state:ok')) await sleep(50)
-    const found = await see({ MILLRACE_REDIS: cluster.redis, MILLRACE_REDIS_CLUSTER: 'on' })
+    const found = await see(cluster.env)
     assert(found.ok, found.text)
     assert.match(found.text, /^ok {4}redis +cluster of 1 master, all slots served$/m)
-    const single = await see({ MILLRACE_REDIS: cluster.redis })
+    const single = await see({ MILLRACE_REDIS: cluster.nodes[0]?.url ?? '' })
     assert.match(single.text, /^FAIL {2}redis +.* is part of a cluster\n +-> Set MILLRACE_REDIS_CLUSTER=on/m)
   } finally {
-    node.disconnect()
     await cluster.remove()
   }
 })

@@ -6,7 +6,6 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { Redis } from 'ioredis'
 import { pino } from 'pino'
 import { type Code, FatalError } from '../../src/core/errors.ts'
 import { createMetrics } from '../../src/core/metrics.ts'
@@ -15,7 +14,8 @@ import { connectRedis } from '../../src/process/connect-redis.ts'
 import { loadConsumer } from '../../src/process/load-consumer.ts'
 import { openRooms } from '../../src/process/open-rooms.ts'
 import { checkRedis } from '../../src/process/preflight.ts'
-import { startStack } from '../../src/stack/stack.ts'
+import { startRedisCluster } from '../chaos/ground/redis-cluster.ts'
+import type { RedisServer } from '../chaos/ground/redis-server.ts'
 import { startLoad } from '../e2e/load.ts'
 import { endWatchdog, startReplica } from '../e2e/replica.ts'
 import { until, within } from '../e2e/until.ts'
@@ -222,24 +222,17 @@ test('Redis: each grant', async () => {
 })
 
 test('Redis Cluster: what it needs besides', async () => {
-  const cluster = await startStack({
+  const cluster = await startRedisCluster({
     root: join(import.meta.dirname, '../..'),
     name: `test-security-cluster-${process.pid}`,
-    servers: ['redis'],
-    temporary: true,
-    redis: { 'cluster-enabled': 'yes', 'cluster-announce-ip': '127.0.0.1' },
+    nodes: 1,
   })
-  const node = new Redis(cluster.redis)
+  const { admin: node } = cluster.nodes[0] as RedisServer
   try {
-    await node.cluster('ADDSLOTSRANGE', 0, 16383)
-    await until('the cluster to serve', 20_000, async () =>
-      String(await node.cluster('INFO')).includes('cluster_state:ok') ? true : null,
-    )
     const { settings } = parseSettings({
       env: {
         ...env,
-        MILLRACE_REDIS: cluster.redis,
-        MILLRACE_REDIS_CLUSTER: 'on',
+        ...cluster.env,
         MILLRACE_REDIS_CA_FILE: '',
         MILLRACE_REDIS_CERT_FILE: '',
         MILLRACE_REDIS_KEY_FILE: '',
@@ -263,7 +256,6 @@ test('Redis Cluster: what it needs besides', async () => {
       await assert.rejects(ask(), /cluster.?(\||slots)/, word)
     }
   } finally {
-    node.disconnect()
     await cluster.remove()
   }
 })

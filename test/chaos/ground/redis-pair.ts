@@ -90,6 +90,8 @@ export async function startRedisPair(options: {
         replication.cutAll()
         address.switchTo(primary.url)
         if (!keepLines) address.cutAll()
+        // Ours is to see what the address leads to.
+        client.disconnect(true)
       },
       follow,
       remove: () => resources.disposeAsync(),

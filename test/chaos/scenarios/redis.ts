@@ -97,7 +97,6 @@ const cutRedis: Scenario = {
     else proxy.cut()
     try {
       await until(`${alone.name} to go on without Redis`, 30_000, async () => {
-        if (isSilent) proxy.hold()
         return (await alone.metric('millrace_publish_away')) === 1 || null
       })
       await world.sleep(2000 + world.random.below(3000))
@@ -198,7 +197,6 @@ const functionFlushed: Scenario = {
   rounds: 4,
   recoveryMsMax: 15_000,
   needs: { brokers: 1 },
-  shortRounds: 1,
   async round(world) {
     const times = 1 + world.random.below(10)
     for (let time = 0; time < times; time++) {
