@@ -94,7 +94,7 @@ export async function connectRedis(settings: Settings, options: RedisConnectOpti
 function openCluster(settings: Settings, single: NodeOptions, backoff: (times: number) => number | null): Cluster {
   // The cluster decides about addresses, queues and reconnection; a node gets the rest.
   const { host: _, port: __, db: ___, retryStrategy: ____, enableOfflineQueue: _____, ...node } = single
-  return new Cluster(
+  const cluster = new Cluster(
     settings.redisUrls.map((url) => address(new URL(url))),
     {
       lazyConnect: true,
@@ -107,6 +107,16 @@ function openCluster(settings: Settings, single: NodeOptions, backoff: (times: n
       redisOptions: node,
     },
   )
+  // ioredis sends ASKING before a command that a moving slot redirects, and forgets its promise: a node that dies just then would end the process.
+  cluster.on('+node', (node: Redis) => {
+    const asking = node.asking.bind(node)
+    node.asking = () => {
+      const asked = asking()
+      asked.catch(() => {})
+      return asked
+    }
+  })
+  return cluster
 }
 
 function address(url: URL): { host: string; port: number } {

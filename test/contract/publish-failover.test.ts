@@ -142,6 +142,32 @@ test('a cluster', async (t) => {
     }
   })
 
+  await t.test('a node dies while a moving slot redirects to it: tried again', async () => {
+    const [a, b] = cluster.nodes
+    assert(a && b)
+    const slots = new Set(await cluster.slotsOf(a))
+    const slotOf = (partition: number) => cluster.client.cluster('KEYSLOT', `events:cloud:{${partition}}`)
+    let chosen = 1000
+    while (!slots.has(await slotOf(chosen))) chosen++
+    const slot = await slotOf(chosen)
+    await b.admin.cluster('SETSLOT', slot, 'IMPORTING', String(await a.admin.cluster('MYID')))
+    await a.admin.cluster('SETSLOT', slot, 'MIGRATING', String(await b.admin.cluster('MYID')))
+    b.stall()
+    const batch = batchOf({ partition: chosen, records: [record(0, { id: 'a' })] })
+    const sent = publish.publish(batch, null, [new Map()], never)
+    const refused = assert.rejects(sent, TransientError)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    await b.kill()
+    await refused
+    await a.admin.cluster('SETSLOT', slot, 'STABLE')
+    await b.start()
+    await b.admin.cluster('SETSLOT', slot, 'STABLE')
+    await cluster.whole()
+    // The one that was given up may have arrived after all.
+    await patiently('it to be added', () => publish.publish(batch, null, [new Map()], never))
+    assert.equal(await cluster.client.xlen(`events:cloud:{${chosen}}`), 1)
+  })
+
   await t.test('a call that arrives before the one it rests on is no lost stream', async () => {
     assert(client instanceof Cluster)
     let calls = 0

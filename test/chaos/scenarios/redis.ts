@@ -20,7 +20,6 @@ const redisKill: Scenario = {
   rounds: 5,
   recoveryMsMax: 20_000,
   needs: { brokers: 1 },
-  shortRounds: 1,
   async round(world) {
     const mark = server(world).aofMark()
     await world.sleep(500 + world.random.below(1000))
