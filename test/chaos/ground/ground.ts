@@ -5,8 +5,9 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { installParts } from '../../../src/stack/parts.ts'
-import { stackFolder } from '../../../src/stack/state.ts'
+import { removeFolder } from '../../../src/stack/sweep.ts'
 import type { Needs } from '../scenario.ts'
+import { openFolder } from './folder.ts'
 import { type KafkaCluster, startKafkaCluster } from './kafka.ts'
 import { type PostgresGround, startPostgres } from './postgres.ts'
 import { type RedisGround, type RedisKind, startRedis } from './redis.ts'
@@ -63,10 +64,13 @@ export function openGrounds(signal: AbortSignal): Grounds {
     return { server, close: () => server.stop() }
   })
   const postgres = keeper(async (kind) => {
-    // Within a folder that whoever comes next sweeps away, should we be killed.
-    const folder = join(stackFolder(root, partName('kafka')), `postgres-${randomUUID().slice(0, 8)}`)
-    const server = await startPostgres(kind as 'single' | 'pair', { root, folder })
-    return { server, close: () => server.close() }
+    const folder = openFolder(root, partName('postgres'))
+    const ground = await startPostgres(kind as 'single' | 'pair', { root, folder })
+    const close = async () => {
+      await ground.close()
+      removeFolder(folder)
+    }
+    return { server: { ground, folder }, close }
   })
   const redis = keeper(async (kind) => {
     const server = await startRedis(kind as RedisKind, { root, name: partName('redis'), signal })
@@ -79,16 +83,14 @@ export function openGrounds(signal: AbortSignal): Grounds {
       await cluster.untilHealthy()
       return {
         kafka: cluster,
-        postgres: sql,
+        postgres: sql.ground,
         redis: memory,
-        folders: [cluster.folder, ...memory.folders],
-        versions: () => versionsOf(sql, memory),
+        folders: [cluster.folder, sql.folder, ...memory.folders],
+        versions: () => versionsOf(sql.ground, memory),
       }
     },
     async close() {
-      // PostgreSQL's data lies in Kafka's folder, which goes last.
-      await Promise.all([postgres.close(), redis.close()])
-      await kafka.close()
+      await Promise.all([postgres.close(), redis.close(), kafka.close()])
     },
   }
 }

@@ -11,15 +11,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import kafkajs, { type KafkaConfig } from 'kafkajs'
 import { mendKafkajs } from '../../../src/flow/consume/kafkajs-mend.ts'
 import { launchKafka } from '../../../src/stack/kafka.ts'
-import { type Identity, identify, isAlive } from '../../../src/stack/lock.mjs'
+import { type Identity, isAlive } from '../../../src/stack/lock.mjs'
 import { installParts } from '../../../src/stack/parts.ts'
 import { freePort } from '../../../src/stack/ports.ts'
 import { awaitReady, endProcess, type Launch, PortTakenError, spawnServer } from '../../../src/stack/server.ts'
-import { stackFolder, writeState } from '../../../src/stack/state.ts'
 import { removeFolder } from '../../../src/stack/sweep.ts'
 import { startWatchdog } from '../../../src/stack/watchdog.ts'
 import { startProxy, type TcpProxy } from '../../e2e/proxy.ts'
 import { until } from '../../e2e/until.ts'
+import { openFolder } from './folder.ts'
 import { describe, electPreferred, findController, type PartitionState } from './kafka-requests.ts'
 
 export type Cut = 'silence' | 'reset'
@@ -97,11 +97,7 @@ export async function startKafkaCluster(options: {
   const { root, name, signal } = options
   mendKafkajs()
   const parts = (await installParts(root, ['kafka'], () => {}, signal)).kafka!
-  const folder = stackFolder(root, name)
-  mkdirSync(folder, { recursive: true })
-  // What is left when this process is killed is swept by whoever starts a stack next.
-  const owner = identify(process.pid) ?? null
-  writeState(folder, { version: 1, name, mode: 'native', owner, temporary: true, ports: {}, servers: {} })
+  const folder = openFolder(root, name)
   const watchdog = startWatchdog()
 
   const taken = new Set<number>()
