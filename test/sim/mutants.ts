@@ -115,8 +115,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'taken-twice-while-waiting',
     file: 'process/assignment.ts',
-    find: 'if (!this.#isCurrent(entry) || entry.expected !== before) {',
-    replace: 'if (!this.#isCurrent(entry)) {',
+    find: 'if (!this.#isCurrent(entry) || entry.expected !== before || entry.state === null) {',
+    replace: 'if (!this.#isCurrent(entry) || entry.state === null) {',
     breaks: 'a batch that waited for room is looked at again before it is taken',
   },
   {
