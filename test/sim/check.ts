@@ -4,7 +4,7 @@
  */
 import type { MemoryKafka } from '../../src/flow/consume/memory.ts'
 import type { MemoryDatabase, MemoryLedgerRow } from '../../src/flow/persist/memory.ts'
-import type { CopiedRow } from '../../src/flow/persist/read-copy.ts'
+import type { CopiedReject, CopiedRow } from '../../src/flow/persist/read-copy.ts'
 import type { MemoryStreams } from '../../src/flow/publish/memory.ts'
 import { limits } from '../flow/batches.ts'
 import { definition, type Load, type Produced } from './load.ts'
@@ -66,9 +66,20 @@ export class Rows extends Map<string, CopiedRow> {
   }
 }
 
+/** A map of rejects that also knows which places ever had one. */
+export class Rejects extends Map<string, CopiedReject> {
+  readonly ever = new Set<string>()
+
+  override set(key: string, reject: CopiedReject): this {
+    this.ever.add(`${reject.partition}/${reject.offset}`)
+    return super.set(key, reject)
+  }
+}
+
 export function createChecker(world: CheckedWorld) {
   const { database, streams, load, losses, kafka } = world
   const rows = database.rows as Rows
+  const rejects = database.rejects as Rejects
   /** By stream: so many of its entries were looked at. */
   const seen = new Map<string, number>()
   const partitions = Array.from({ length: kafka.partitions }, (_, partition) => partition)
@@ -106,11 +117,13 @@ export function createChecker(world: CheckedWorld) {
     (losses.passedOver.get(partition) ?? []).some(([from, to]) => offset >= from && offset < to)
   /** Since the database went back, another copy of the event may have become its row, while the streams remember the first. */
   const isUncertain = (one: Produced) => losses.rewound && (load.copies.get(one.id) ?? 0) > 1
+  /** A reject while a clock was wrong, a row when it was read again: by then the stream may be past it. */
+  const isJudgedAnew = (place: string) => losses.rewound && losses.clocks && rejects.ever.has(place)
 
   /** Why a row may be without its entry. */
   function excused(row: CopiedRow, one: Produced): boolean {
     const place = `${row.partition}/${row.offset}`
-    if (row.offset < (losses.accepted.get(row.partition) ?? 0) || isUncertain(one)) return true
+    if (row.offset < (losses.accepted.get(row.partition) ?? 0) || isUncertain(one) || isJudgedAnew(place)) return true
     if (row.offset >= kafka.watermarks(row.partition).low) return false
     return losses.unpublished.has(place) || losses.redis
   }
@@ -186,12 +199,12 @@ export function createChecker(world: CheckedWorld) {
       if (byEvent.has(row.eventId)) fail(`event ${row.eventId} is two rows`)
       byEvent.set(row.eventId, row)
     }
-    const rejects = new Map([...database.rejects.values()].map((one) => [`${one.partition}/${one.offset}`, one]))
+    const rejectAt = new Map([...rejects.values()].map((one) => [`${one.partition}/${one.offset}`, one]))
     const tally = partitions.map(() => ({ stored: 0, rejected: 0, duplicated: 0, skipped: 0 }))
     for (const [place, one] of load.produced) {
       const { partition, offset, kind, id } = one
       const row = rows.places.get(place)
-      const reject = rejects.get(place)
+      const reject = rejectAt.get(place)
       const count = tally[partition] as (typeof tally)[0]
       if (row !== undefined && reject !== undefined) fail(`${place} is a row and a reject`)
       if (row !== undefined) {
@@ -211,7 +224,7 @@ export function createChecker(world: CheckedWorld) {
         count.duplicated++
       }
     }
-    for (const place of [...rows.places.keys(), ...rejects.keys()])
+    for (const place of [...rows.places.keys(), ...rejectAt.keys()])
       if (!load.produced.has(place)) fail(`${place} was never produced`)
     for (const [partition, expected] of tally.entries()) {
       const row = ledgerOf(database, partition)

@@ -23,7 +23,7 @@ import { createMemoryStreams, type MemoryStreams } from '../../src/flow/publish/
 import { planSet } from '../../src/offsets/plan.ts'
 import type { ServiceSettings } from '../../src/process/service.ts'
 import { createRandom, type Random } from '../../src/simulate/random.ts'
-import { type Checker, createChecker, Finding, type Losses, ledgerOf, Rows, setLedger } from './check.ts'
+import { type Checker, createChecker, Finding, type Losses, ledgerOf, Rejects, Rows, setLedger } from './check.ts'
 import { Clock } from './clock.ts'
 import { History } from './history.ts'
 import { createLoad, type Load, refuses } from './load.ts'
@@ -58,7 +58,7 @@ export class World {
   readonly counts = new Map<string, number>()
   readonly kafka: MemoryKafka
   readonly group: MemoryGroup
-  readonly database: MemoryDatabase = { ...createMemoryDatabase(), rows: new Rows(), refuses }
+  readonly database: MemoryDatabase = { ...createMemoryDatabase(), rows: new Rows(), rejects: new Rejects(), refuses }
   readonly streams: MemoryStreams = createMemoryStreams()
   readonly servers: Record<ServerName, Server>
   readonly members: Member[] = []
