@@ -412,6 +412,9 @@ export class World {
     this.note('world', 'all faults are over')
     this.calmSinceMs = this.clock.nowMs
     for (const server of Object.values(this.servers)) Object.assign(server, { slowness: 1, weather: { ...calm } })
-    for (const member of this.alive) this.#traps.delete(member)
+    for (const member of this.alive) {
+      this.#traps.delete(member)
+      member.cut.clear()
+    }
   }
 }
