@@ -163,15 +163,16 @@ export function createChecker(world: CheckedWorld) {
     }
   }
 
-  /** Idle processes hold nothing. */
-  function lookForLeaks(): void {
+  /** What idle processes still hold; null: nothing. */
+  function held(): string | null {
     for (const { isDead, name, service } of world.members) {
       if (isDead) continue
       const { budget, assignment } = service
-      if (budget.bytes !== 0) fail(`${name} is idle and has ${budget.bytes} bytes in flight`)
+      if (budget.bytes !== 0) return `${name} has ${budget.bytes} bytes in flight`
       for (const { partition, pending } of assignment.states())
-        if (pending.length > 0) fail(`${name} is idle and partition ${partition} has ${pending.length} pending`)
+        if (pending.length > 0) return `${name}: partition ${partition} has ${pending.length} pending`
     }
+    return null
   }
 
   /** What is missing yet; null: every record has come to its end. */
@@ -182,12 +183,12 @@ export function createChecker(world: CheckedWorld) {
       if ((row?.nextOffset ?? 0) < high)
         return `partition ${partition} is stored to ${row?.nextOffset ?? 'nothing'} of ${high}${row?.stopped ? `, stopped: ${row.stopped.code}` : ''}`
     }
-    const held = new Map<string, Set<number>>()
-    for (const [key, { entries }] of streams.streams) held.set(key, new Set(entries.map(({ id }) => id)))
+    const entriesOf = new Map<string, Set<number>>()
+    for (const [key, { entries }] of streams.streams) entriesOf.set(key, new Set(entries.map(({ id }) => id)))
     for (const [place, row] of rows.places) {
       const one = load.produced.get(place)
       if (one === undefined || excused(row, one)) continue
-      if (!held.get(entryOf(row))?.has(row.offset + 1)) return `${entryOf(row)} lacks entry ${row.offset + 1}`
+      if (!entriesOf.get(entryOf(row))?.has(row.offset + 1)) return `${entryOf(row)} lacks entry ${row.offset + 1}`
     }
     return null
   }
@@ -247,7 +248,7 @@ export function createChecker(world: CheckedWorld) {
     if (left !== null) fail(left)
   }
 
-  return { lookAtNewEntries, entriesLost, settled, lookInside, lookForLeaks, missing, lookAtTheEnd }
+  return { lookAtNewEntries, entriesLost, settled, lookInside, held, missing, lookAtTheEnd }
 }
 
 export type Checker = ReturnType<typeof createChecker>
