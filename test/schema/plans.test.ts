@@ -125,11 +125,9 @@ test('a type and a range of time up to now(), with the id beside it: the last da
     session,
     `select * from cloud_events where type = 'com.example.type3' and event_time >= ${since} and id >= millrace_id_floor(${since})`,
   )
-  assertReads(
-    plan,
-    'type_event_time_idx',
-    plan.scans.map(({ table }) => table),
-  )
+  // Both indexes begin where the range does; which of them is the cheaper one changes with the hour of the day.
+  for (const { table, index } of plan.scans.filter(({ executed }) => executed))
+    assert.ok([`${table}_pkey`, `${table}_type_event_time_idx`].includes(index ?? ''), `${table} by ${index}`)
   assert.ok(plan.scans.length <= 2, `${plan.scans.length} days`)
 })
 
