@@ -9,7 +9,7 @@ test('a check that somebody added refuses every fiftieth record, under load and 
   const world = await servers.world(t)
   await world.sql.query('alter table cloud_events add constraint whim check (kafka_offset % 50 <> 7)')
   const first = await world.replica()
-  const load = world.load({ rate: 1500, duplicates: 0, poison: 0 })
+  const load = world.load({ rate: 600, duplicates: 0, poison: 0 })
   await world.untilRows(2000)
   first.expectEnd()
   first.kill('SIGKILL')
