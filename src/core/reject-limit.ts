@@ -80,10 +80,12 @@ export function createRejectLimit(options: RejectLimitOptions): (batch: Judged, 
     const { partition, firstOffset, nextOffset, rows } = slice
     const known = runs.get(partition)
     const before = known?.nextOffset === firstOffset ? known.length : 0
-    const length = rows > 0 ? 0 : before + slice.rejects - redriven(slice)
+    const bad = slice.rejects - redriven(slice)
+    const length = rows > 0 ? 0 : before + bad
     if (length > 0) runs.set(partition, { partition, nextOffset, length })
     else runs.delete(partition)
-    if (runMax === 0 || length < runMax) return null
+    // A gap behind a long run, as aborted transactions leave it, is nothing to stop for.
+    if (runMax === 0 || length < runMax || bad === 0) return null
     return `${count(length)} records in a row of partition ${partition} are bad, and rejectRunMax is ${runMax}`
   }
 

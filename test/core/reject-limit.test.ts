@@ -172,6 +172,22 @@ test('a run goes on where the process before has left it, and only there', () =>
   )
 })
 
+test('a run that was left beyond the limit stops nobody before the next bad record', () => {
+  const judge = limitOf({ runMax: 100, runs: [{ partition: 0, nextOffset: 0, length: 100 }] })
+  const make = batches()
+  const none = make({ partition: 0, good: 0, bad: 0 })
+  const gap = { ...none, slices: none.slices.map((slice) => ({ ...slice, records: 0, nextOffset: 3, skips: 0 })) }
+  assert.equal(
+    refused(() => judge(gap, 0)),
+    null,
+    'what aborted transactions have left',
+  )
+  assert.equal(
+    refused(() => judge(make({ partition: 1, good: 1, bad: 0 }), 0)),
+    null,
+  )
+})
+
 test('what was redriven, comes by again or is not limited is not counted', () => {
   const make = batches()
   const judge = limitOf({ percentMax: 10, windowRecordsMin: 10, runMax: 100 })
