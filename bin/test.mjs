@@ -33,8 +33,9 @@ async function test() {
   }
 
   const files = given.some((word) => !word.startsWith('-')) ? [] : ['test/**/*.test.ts']
-  // The tests' servers share the cores with the tests.
-  const options = ['--test', '--test-reporter=spec', '--test-concurrency=2', '--test-timeout=300000']
+  // The tests' servers share the cores with the tests. Where nobody looks on, one file at a time: a red one shall be about the code.
+  const concurrency = process.env.CI ? 1 : 2
+  const options = ['--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`, '--test-timeout=300000']
   process.exitCode = await runOn(process.execPath, [...options, ...given, ...files])
 }
 
