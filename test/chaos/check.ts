@@ -45,15 +45,20 @@ export async function check(world: OpenWorld): Promise<Counted> {
   const client = new pg.Client({ connectionString: world.databaseUrl(world.ground.postgres.directUrl) })
   client.on('error', () => {})
   await client.connect()
+  // A client that has been there all the while may not know yet of a node that has come back, and would leave out what that one holds.
+  const redis = world.redis instanceof Cluster ? world.redis.duplicate() : world.redis.duplicate()
+  redis.on('error', () => {})
   try {
-    return await count(world, client)
+    await redis.ping()
+    return await count(world, client, redis)
   } finally {
+    redis.disconnect()
     await client.end()
   }
 }
 
-async function count(world: OpenWorld, client: pg.Client): Promise<Counted> {
-  const { account, redis } = world
+async function count(world: OpenWorld, client: pg.Client, redis: RedisClient): Promise<Counted> {
+  const { account } = world
   await client.query(`
     CREATE TEMP TABLE sent (kind "char", acked boolean, source text COLLATE "C", id text COLLATE "C", partition int, at timestamptz);
     CREATE TEMP TABLE entries (partition int, kafka_offset bigint, source text COLLATE "C", id text COLLATE "C")`)
