@@ -149,7 +149,8 @@ test('transactions: what was committed is stored once, what was aborted never, a
   const { rows } = await world.sql.query('SELECT count(*)::int FROM cloud_events WHERE event_id = ANY ($1)', [
     sent.aborted,
   ])
-  assert(sent.aborted.length > 300)
+  // The last of each of the three series for certain, of the others about half.
+  assert(sent.aborted.length >= 3 * 30)
   assert.equal(rows[0].count, 0)
   await world.proof({ events: sent.committed })
 })
