@@ -7,7 +7,7 @@ import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { streamKey } from '../flow/publish/keys.ts'
 import { openRedis } from '../flow/publish/redis.ts'
-import { isTopicMissing, kafkaConfig, kafkaFailure, openKafka } from '../process/connect-kafka.ts'
+import { isTopicMissing, kafkaConfig, kafkaFailure, openKafka, topicMissing } from '../process/connect-kafka.ts'
 import { connectPostgres, postgresFailure } from '../process/connect-postgres.ts'
 import { connectRedis } from '../process/connect-redis.ts'
 import type { LoadedConsumer } from '../process/load-consumer.ts'
@@ -77,10 +77,7 @@ export async function offsetsCommand(
     })
   } catch (error) {
     if (error instanceof FatalError) throw error
-    if (isTopicMissing(error)) {
-      const what = `The topic '${topic}' does not exist, or this user may not see it.`
-      throw new FatalError('TOPIC_MISSING', what, 'Check MILLRACE_KAFKA, or grant the user Describe on it.', error)
-    }
+    if (isTopicMissing(error)) throw topicMissing(topic, '', error)
     if (error instanceof Error && error.name.startsWith('KafkaJS')) throw kafkaFailure(error, settings)
     throw sqlState(error) === undefined ? error : postgresFailure(error, settings)
   } finally {

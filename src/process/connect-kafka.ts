@@ -66,11 +66,20 @@ export function kafkaRefusal(error: unknown, settings: Settings): FatalError | n
   return failure.code === 'KAFKA_AUTH' || failure.code === 'KAFKA_DENIED' ? failure : null
 }
 
-/** A failed start-up request, by what the client throws. Unknown stays unknown: the caller rethrows what is not in this table. */
 /** The error of a request about a topic that is not there, or that the user may not see. */
 export const isTopicMissing = (error: unknown): boolean =>
   causes(error).some((one) => (one as { type?: string }).type === 'UNKNOWN_TOPIC_OR_PARTITION')
 
+/** For commands of operators, whose users often have fewer rights than the fleet's. `of`: whose topic it is. */
+export const topicMissing = (topic: string, of = '', cause?: unknown): FatalError =>
+  new FatalError(
+    'TOPIC_MISSING',
+    `The topic '${topic}'${of} does not exist, or this user may not see it.`,
+    'Check MILLRACE_KAFKA, or grant the user Describe on it.',
+    cause,
+  )
+
+/** A failed start-up request, by what the client throws. Unknown stays unknown: the caller rethrows what is not in this table. */
 export function kafkaFailure(error: unknown, settings: Settings): FatalError {
   const where = settings.kafkaBrokers.join(', ')
   const found = causes(error)

@@ -3,7 +3,7 @@ import type { Kafka } from 'kafkajs'
 import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
-import { kafkaConfig, kafkaFailure } from '../process/connect-kafka.ts'
+import { kafkaConfig, kafkaFailure, topicMissing } from '../process/connect-kafka.ts'
 import { audit } from '../schema/audit.ts'
 import type { Session } from '../schema/sql.ts'
 import type { RejectsContext, RejectsIo } from './command.ts'
@@ -75,10 +75,7 @@ export async function redriveCommand(
     )
     const partitions = await partitionsOf(tool, [topic, ...rows.map((row) => row.topic)])
     const selection: Selection = { filter, attemptsMax, partitions }
-    if (!partitions.has(topic)) {
-      const what = `The topic '${topic}' of the consumer does not exist, or this user may not see it.`
-      throw new FatalError('TOPIC_MISSING', what, 'Check MILLRACE_KAFKA, or grant the user Describe on it.')
-    }
+    if (!partitions.has(topic)) throw topicMissing(topic, ' of the consumer')
     if (!flags.yes || flags.dryRun) return await tell(session, selection, wanted, flags, ratePerSecond, io)
     await lockRedrive(session, consumer)
     return await send(session, selection, wanted, { flags, ratePerSecond, topic, inDoubt, context, io })
