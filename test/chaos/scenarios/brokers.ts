@@ -22,6 +22,12 @@ async function evenLeaders(world: World): Promise<void> {
   await world.ground.kafka.electPreferred(world.topic)
 }
 
+/** The coordinator of the group, then the controller, then whom `otherwise` says. */
+async function chosen({ ground: { kafka }, group }: World, round: number, otherwise: () => number): Promise<number> {
+  if (round === 1) return kafka.coordinator(group)
+  return round === 2 ? kafka.controller() : (kafka.ids[otherwise()] as number)
+}
+
 const brokerKill: Scenario = {
   name: 'broker-kill',
   what: 'kill -9 of the broker that coordinates the group, of the active controller, of the others in turn; in sync again before the next',
@@ -31,8 +37,7 @@ const brokerKill: Scenario = {
   async round(world, round) {
     const { kafka } = world.ground
     await evenLeaders(world)
-    const chosen = [() => kafka.coordinator(world.group), () => kafka.controller()][round - 1]
-    const id = chosen === undefined ? kafka.ids[(round - 1) % kafka.ids.length]! : await chosen()
+    const id = await chosen(world, round, () => (round - 1) % kafka.ids.length)
     const note = `killed ${await roles(world, id)}`
     await kafka.kill(id)
     world.healed()
@@ -69,8 +74,7 @@ const brokerStop: Scenario = {
   async round(world, round) {
     const { kafka } = world.ground
     await evenLeaders(world)
-    const chosen = [() => kafka.coordinator(world.group), () => kafka.controller()][round - 1]
-    const id = chosen === undefined ? kafka.ids[world.random.below(kafka.ids.length)]! : await chosen()
+    const id = await chosen(world, round, () => world.random.below(kafka.ids.length))
     const note = `stopped ${await roles(world, id)}`
     await kafka.kill(id, 'SIGSTOP')
     try {
