@@ -6,8 +6,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { explain, FatalError } from '../../src/core/errors.ts'
+import { FatalError } from '../../src/core/errors.ts'
 import { styleOf } from '../../src/start/view.ts'
+import { complain } from '../complain.ts'
 import { openGrounds, root } from './ground/ground.ts'
 import { renderPage } from './page.ts'
 import { type Result, runScenario } from './run.ts'
@@ -228,7 +229,5 @@ try {
   // A round that was interrupted may still wait for something that will never come.
   if (process.exitCode === interrupted) process.exit()
 } catch (error) {
-  if (!(error instanceof FatalError)) console.error(error)
-  process.stderr.write(`millrace: ${explain(error)}\n`)
-  process.exitCode = error instanceof FatalError && error.code === 'USAGE' ? 2 : 1
+  process.exitCode = complain(error)
 }

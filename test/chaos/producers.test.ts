@@ -51,13 +51,27 @@ const ends = (topic: string) =>
     async () => new Map((await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => [partition, Number(high)])),
   )
 
+/** Where each partition's records of this time and later begin: at its end, where there are none. */
+const since = (topic: string, ms: number) =>
+  until(
+    'the offsets of a time',
+    20_000,
+    async () =>
+      new Map(
+        (await admin.fetchTopicOffsetsByTimestamp(topic, ms)).map(({ partition, offset }) => [
+          partition,
+          Number(offset),
+        ]),
+      ),
+  )
+
 /** What is sent to broker 2 does not reach it while the other two answer. Then it dies, and its partition gets one of those as its leader. */
-async function loseLeader(topic: string, before: ReadonlyMap<number, number>, hasGivenUp = () => false) {
+async function loseLeader(topic: string, before: () => Promise<ReadonlyMap<number, number>>, hasGivenUp = () => false) {
   await until('the other brokers to have written', 60_000, async () => {
-    const now = await ends(topic)
+    const [from, now] = [await before(), await ends(topic)]
     // On its way there the client may have asked the silent broker too often.
     if (hasGivenUp()) return true
-    return [0, 2].every((partition) => (now.get(partition) as number) > (before.get(partition) as number)) || null
+    return [0, 2].every((partition) => (now.get(partition) as number) > (from.get(partition) as number)) || null
   })
   await cluster.kill(2)
   cluster.mend()
@@ -104,8 +118,10 @@ test('the simulator', async (t) => {
     codec: 'none',
   })
   await until('a first record', 20_000, async () => ((await ends(topic)).get(1) as number) > 0 || null)
+  const cutMs = Date.now()
   cluster.cut('silence', [2])
-  await loseLeader(topic, await ends(topic))
+  // By the time of the records: some are written while one asks, and then no more until the silent broker is given up.
+  await loseLeader(topic, () => since(topic, cutMs))
   const { produced, failed } = await within('the load to end', 60_000, load.done)
   assert.equal(failed, 0)
   const ids = [...(await read(topic)).values()].flat().map(({ value }) => String(value).match(/"id":"([^"]+)"/)?.[1])
@@ -150,7 +166,11 @@ test('a redrive', async (t) => {
   sending.catch(() => {
     hasGivenUp = true
   })
-  await loseLeader(topic, before, () => hasGivenUp)
+  await loseLeader(
+    topic,
+    async () => before,
+    () => hasGivenUp,
+  )
   // It may fail: then nothing of it is there, and the batch has another transaction.
   const isSent = await within('the redrive', 60_000, sending).then(
     () => true,

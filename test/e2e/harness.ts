@@ -20,31 +20,13 @@ import { type Stack, type StackOptions, startStack } from '../../src/stack/stack
 import type { VerifyResult } from '../../src/verify/verify.ts'
 import { type Load, type LoadOptions, startLoad } from './load.ts'
 import { type Made, nothingMade, prove } from './proof.ts'
+import { quickSettings } from './quick-settings.ts'
 import { endWatchdog, type Replica, startReplica } from './replica.ts'
 import { Enough, until, within } from './until.ts'
 
 export const root = join(import.meta.dirname, '../..')
 export const topic = definition.topic
 const partitionsDefault = 12
-
-/** Short patience, so that the tests need little of it; the relations between the settings stay as in production. */
-const quickSettings = {
-  MILLRACE_SESSION_TIMEOUT_MS: '3000',
-  MILLRACE_HEARTBEAT_MS: '400',
-  MILLRACE_REBALANCE_TIMEOUT_MS: '9000',
-  MILLRACE_TRANSACTION_TIMEOUT_MS: '3000',
-  MILLRACE_LOCK_TIMEOUT_MS: '1000',
-  MILLRACE_FETCH_WAIT_MS: '100',
-  MILLRACE_SETTLE_MS: '100',
-  MILLRACE_KAFKA_REQUEST_TIMEOUT_MS: '5000',
-  MILLRACE_REDIS_TIMEOUT_MS: '2000',
-  MILLRACE_RETRY_BACKOFF_MAX_MS: '500',
-  MILLRACE_DRAIN_MS: '20000',
-  MILLRACE_PROGRESS_TIMEOUT_MS: '30000',
-  MILLRACE_ADMIN_PORT: '0',
-  MILLRACE_LOG_FORMAT: 'json',
-  MILLRACE_WORKERS: '1',
-}
 
 export interface WorldOptions {
   /** Settings of all replicas, over the quick ones. */

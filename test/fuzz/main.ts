@@ -7,11 +7,12 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { formatDuration, parseDuration } from '../../src/core/duration.ts'
-import { explain, FatalError } from '../../src/core/errors.ts'
+import { FatalError } from '../../src/core/errors.ts'
 import { runBytes, runOf } from '../../src/core/record.ts'
 import { migrate } from '../../src/schema/migrate.ts'
 import { createRandom } from '../../src/simulate/random.ts'
 import { startStack } from '../../src/stack/stack.ts'
+import { complain } from '../complain.ts'
 import { batchOf, record } from '../flow/batches.ts'
 import { createRecords, damage, type FuzzRecord } from './records.ts'
 import { type Problem, prepare, roundTrip } from './round-trip.ts'
@@ -248,7 +249,5 @@ function summary(result: Awaited<ReturnType<typeof fuzz>>, files: readonly strin
 try {
   process.exitCode = await main()
 } catch (error) {
-  if (!(error instanceof FatalError)) console.error(error)
-  say(`millrace: ${explain(error)}\n`)
-  process.exitCode = error instanceof FatalError && error.code === 'USAGE' ? 2 : 1
+  process.exitCode = complain(error)
 }

@@ -41,7 +41,7 @@ export function start(env: Readonly<Record<string, string>>, script: string, arg
 export const rejects = (env: Readonly<Record<string, string>>, ...args: string[]): Promise<Ran> =>
   start(env, 'src/main.ts', ['rejects', ...args]).ended
 
-/** A redrive that stops at the nth time it comes to a step: by `KILL` it dies there, by `STOP` it freezes. */
+/** A redrive that stops at a step of its nth batch: by `KILL` it dies there, by `STOP` it freezes. */
 export const redriveUntil = (
   env: Readonly<Record<string, string>>,
   step: string,

@@ -7,7 +7,8 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { count } from '../../src/core/count.ts'
-import { explain, FatalError } from '../../src/core/errors.ts'
+import { FatalError } from '../../src/core/errors.ts'
+import { complain } from '../complain.ts'
 import { faults } from './faults.ts'
 import { timeline } from './history.ts'
 import { mutantsCommand, seedsMaxDefault } from './mutants-command.ts'
@@ -219,7 +220,5 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main()
 } catch (error) {
-  if (!(error instanceof FatalError)) console.error(error)
-  say(`millrace: ${explain(error)}\n`)
-  process.exitCode = error instanceof FatalError && error.code === 'USAGE' ? 2 : 1
+  process.exitCode = complain(error)
 }
