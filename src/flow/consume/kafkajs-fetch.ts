@@ -1,18 +1,20 @@
 /**
- * Reads fetch responses by record batch instead of by record. kafkajs makes some ten objects per record (two Longs and two strings among them), which
- * was a third of the main thread's time and most of its garbage; here a batch becomes one message that carries the records as they lie in the log,
- * still compressed, and the workers walk through them.
+ * kafkajs's fetch, done otherwise: within a session (kafkajs-fetch-session.ts), and read by record batch instead of by record. kafkajs makes some ten
+ * objects per record (two Longs and two strings among them), which was a third of the main thread's time and most of its garbage; here a batch becomes
+ * one message that carries the records as they lie in the log, still compressed, and the workers walk through them.
  *
  * kafkajs's own bookkeeping goes on working: the message bears the batch's last offset. What must be passed over (control batches, aborted
  * transactions) is a message without a run, so that it passes the gate like any other: were it marked as a control record, a fetch of nothing else
  * would move the client on behind the handlers' back, and a partition that ends in an aborted transaction would never be settled. kafkajs's filter
  * for aborted transactions is not used: it takes one transaction off the list per message, and any record with a key of four zero bytes for an end mark.
  *
- * This replaces the decoder of Fetch v11 for the whole process; kafkajs is pinned to the version whose insides are known. Where it is another one,
+ * This replaces the fetch of kafkajs's brokers for the whole process; kafkajs is pinned to the version whose insides are known. Where it is another one,
  * installFetch() answers false and messages come record by record.
  */
 import { createRequire } from 'node:module'
 import type { RecordRun } from '../../core/record.ts'
+import { createFetchSession, type FetchRequest, type FetchSession } from './kafkajs-fetch-session.ts'
+import { encoded } from './kafkajs-request.ts'
 
 /** What kafkajs passes through to eachBatch. */
 export interface RunMessage {
@@ -25,10 +27,30 @@ export interface RunMessage {
   readonly run: RecordRun | null
 }
 
-interface ResponseModule {
-  decode(payload: Buffer): Promise<unknown>
-  parse(data: unknown): Promise<unknown>
+interface Fetched {
+  readonly throttleTime: number
+  readonly clientSideThrottleTime: number
+  readonly errorCode: number
+  readonly sessionId: number
+  readonly responses: readonly unknown[]
 }
+
+/** kafkajs's own, by which a partition's error is thrown with all that its recovery wants to know. */
+interface ResponseModule {
+  parse(data: Fetched): Promise<Fetched>
+}
+
+interface Broker {
+  fetch(request: FetchRequest): Promise<Fetched>
+  [send: symbol]: (call: object) => Promise<Fetched>
+}
+
+const fetchKey = 1
+const version = 11
+/** The broker has forgotten the session, or is elsewhere in it. */
+const sessionErrors: readonly number[] = [70, 71]
+/** As kafkajs has it: no request is given less than the client's own timeout, and a fetch no less than it may wait. */
+const networkMs = 100
 
 let installed: boolean | null = null
 
@@ -40,10 +62,40 @@ export function installFetch(): boolean {
 
 function install(): boolean {
   const require = createRequire(import.meta.url)
-  const { version } = require('kafkajs/package.json') as { version: string }
-  if (version !== '2.2.4') return false
-  const response = require('kafkajs/src/protocol/requests/fetch/v11/response') as ResponseModule
-  response.decode = async (payload) => decodeFetch(payload)
+  const { version: found } = require('kafkajs/package.json') as { version: string }
+  if (found !== '2.2.4') return false
+  const broker = (require('kafkajs/src/broker') as { prototype: Broker }).prototype
+  const send = Object.getOwnPropertySymbols(broker).find(({ description }) => description?.endsWith('sendRequest'))
+  if (send === undefined) return false
+  const { parse } = require('kafkajs/src/protocol/requests/fetch/v11/response') as ResponseModule
+  const { createErrorFromCode } = require('kafkajs/src/protocol/error') as {
+    createErrorFromCode(code: number): Error
+  }
+  const sessions = new WeakMap<Broker, FetchSession>()
+  broker.fetch = async function (request) {
+    const session = sessions.get(this) ?? createFetchSession()
+    sessions.set(this, session)
+    const ask = async () => {
+      const body = session.ask(request)
+      const fetched = await this[send]!({
+        request: { apiKey: fetchKey, apiVersion: version, apiName: 'Fetch', encode: async () => encoded(body) },
+        response: { decode: async (payload: Buffer) => decodeFetch(payload), parse },
+        requestTimeout: (request.maxWaitTime ?? 0) + networkMs,
+      })
+      if (fetched.errorCode === 0) session.answered(fetched.sessionId)
+      else session.reset()
+      return fetched
+    }
+    try {
+      const fetched = await ask()
+      const again = sessionErrors.includes(fetched.errorCode) ? await ask() : fetched
+      if (again.errorCode !== 0) throw createErrorFromCode(again.errorCode)
+      return again
+    } catch (error) {
+      session.reset()
+      throw error
+    }
+  }
   return true
 }
 
@@ -54,7 +106,7 @@ interface Aborted {
   readonly firstOffset: number
 }
 
-export function decodeFetch(payload: Buffer): unknown {
+export function decodeFetch(payload: Buffer): Fetched {
   let at = 0
   const int16 = () => {
     at += 2

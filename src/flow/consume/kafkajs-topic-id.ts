@@ -4,6 +4,7 @@
  * cluster of kafkajs's own making, with its TLS, login and timeouts. Brokers before Kafka 2.8 do not know ids: the answer is null.
  */
 import type { Kafka } from 'kafkajs'
+import { encoded } from './kafkajs-request.ts'
 
 interface Broker {
   readonly versions: Readonly<Record<number, { maxVersion: number }>> | null
@@ -59,9 +60,6 @@ export function openTopicIds(kafka: Kafka): TopicIds {
     },
   }
 }
-
-/** What kafkajs's own encoder takes for another encoder. */
-const encoded = (buffer: Buffer) => ({ buf: buffer, buffer, size: () => buffer.length })
 
 /** Header tags, one topic (no id, its name), no auto-creation, no authorized operations, tags. */
 export function question(topic: string): Buffer {
