@@ -10,6 +10,7 @@ import { FatalError } from '../../src/core/errors.ts'
 import { styleOf } from '../../src/start/view.ts'
 import { complain } from '../complain.ts'
 import { openGrounds, root } from './ground/ground.ts'
+import { keep, readKept } from './kept.ts'
 import { renderPage } from './page.ts'
 import { type Result, runScenario } from './run.ts'
 import type { Scenario } from './scenario.ts'
@@ -35,7 +36,7 @@ const help = `npm run chaos -- [options]
   --rate <n>          events a second, sent in open loop (default: ${rateDefault}, or the scenario's own)
   --replicas <n>      (default: ${replicasDefault}, or the scenario's own)
   --partitions <n>    of the topic (default: ${partitionsDefault})
-  --write             writes docs/results/chaos.md: what was run where, what held, and how to repeat it
+  --write             writes docs/results/chaos.md: what was run where, what held, and how to repeat it; what other scenarios found before stays
   --json              one JSON line at the end, on standard output
   --help              this text
 
@@ -176,8 +177,11 @@ async function run(flags: Flags, signal: AbortSignal): Promise<number> {
   if (signal.aborted) view.say('ended before its end: nothing of it is left running')
   else if (flags.write) {
     const folder = join(root, 'docs', 'results')
+    const figures = join(folder, 'chaos.json')
     mkdirSync(folder, { recursive: true })
-    writeFileSync(join(folder, 'chaos.md'), renderPage({ atMs, results, notRun, scenarios, versions: [...versions] }))
+    const kept = keep(readKept(figures), { atMs, results, notRun, versions: [...versions] }, scenarios)
+    writeFileSync(figures, `${JSON.stringify(kept, null, 1)}\n`)
+    writeFileSync(join(folder, 'chaos.md'), renderPage(kept, scenarios))
   }
   const holds = results.every((result) => result.holds)
   if (flags.json) process.stdout.write(`${JSON.stringify({ holds, seed: flags.seed, results, notRun })}\n`)

@@ -1,36 +1,26 @@
 /** docs/results/chaos.md, out of the results of a run: what was run on what, what held, what did not, and the command to repeat each. */
 import { availableParallelism, totalmem, type } from 'node:os'
-import type { Result } from './run.ts'
+import type { Kept } from './kept.ts'
 import type { Scenario } from './scenario.ts'
 import { suiteSettings } from './settings.ts'
 import { commandOf, renderMarkdown } from './table.ts'
 import { leftOut } from './unheld.ts'
 
-export interface PageOptions {
-  readonly atMs: number
-  readonly results: readonly Result[]
-  /** Scenarios that this machine cannot run, and why. */
-  readonly notRun: readonly string[]
-  readonly scenarios: readonly Scenario[]
-  /** Name and version of every server that was there. */
-  readonly versions: readonly string[]
-}
-
-export function renderPage({ atMs, results, notRun, scenarios, versions }: PageOptions): string {
+export function renderPage({ results, notRun, versions }: Kept, scenarios: readonly Scenario[]): string {
   const first = results[0]
-  const totals = (of: (found: NonNullable<Result['counted']>) => number) =>
+  const totals = (of: (found: NonNullable<Kept['results'][number]['counted']>) => number) =>
     results.reduce((sum, { counted }) => sum + (counted === null ? 0 : of(counted)), 0).toLocaleString('en')
   const whatOf = (name: string) => scenarios.find((scenario) => scenario.name === name)?.what ?? ''
   const failed = results.filter(({ holds }) => !holds)
   const ended = results.flatMap(({ scenario, endedByThemselves }) =>
-    endedByThemselves.map(({ code, said }) => `- \`${scenario}\`: exit code ${code}: ${codeOf(said)}\n`),
+    endedByThemselves.map(({ code, said }) => `- \`${scenario}\`: exit code ${code}: ${said}\n`),
   )
   return `# Chaos: what happens to each event when things die
 
-Written by \`npm run chaos -- --all --write\`. Every scenario breaks a running fleet or its servers in one stated way, round after round, under load all the
+Written by \`npm run chaos -- --all --write\`; a scenario that is run again with \`--write\` takes the place of its own line. Every scenario breaks a running fleet or its servers in one stated way, round after round, under load all the
 while; after each round the fleet must recover within the stated time, and at the end every single event is looked for in PostgreSQL and in its stream.
 
-- Date: ${new Date(atMs).toISOString().slice(0, 10)}
+- Date: ${[...new Set(results.map(({ atMs }) => new Date(atMs).toISOString().slice(0, 10)))].join(', ')}
 - Machine: ${availableParallelism()} cores, ${Math.round(totalmem() / 1024 ** 3)} GiB of memory, ${type()}; servers, replicas, load and counting share it
 - Servers: ${versions.join(', ')}; Node ${process.versions.node}
 - Load: ${first === undefined ? '-' : `${first.rate} records/s in open loop over ${first.partitions} partitions, ${first.replicas} replicas`} unless a command below says otherwise; 0.1 % duplicates, 0.5 % bad records
@@ -70,6 +60,3 @@ ${Object.entries(suiteSettings)
 \`\`\`
 `
 }
-
-/** The error code in a replica's last line, or the line's beginning. */
-const codeOf = (said: string) => /\b[A-Z]{2,}_[A-Z_]+\b/.exec(said)?.[0] ?? said.slice(0, 120)

@@ -1,6 +1,7 @@
 /** What people see of a run: a frame that fits its terminal, a table with every figure, a page that hides nothing. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { keep } from './kept.ts'
 import { renderPage } from './page.ts'
 import type { Live, Result } from './run.ts'
 import type { Scenario } from './scenario.ts'
@@ -134,17 +135,28 @@ test('the table has every figure; what was not counted is not a zero', () => {
 })
 
 test('the page says what failed, what ended by itself, and how to repeat each', () => {
-  const page = renderPage({
-    atMs: Date.UTC(2026, 10, 21),
-    results: [good, bad],
-    notRun: [],
-    scenarios: [scenario],
-    versions: ['Redis 8.0.2'],
-  })
+  const found = { notRun: [], versions: ['Redis 8.0.2'] }
+  const first = keep(
+    { results: [], notRun: [], versions: [] },
+    { ...found, atMs: Date.UTC(2026, 10, 21), results: [bad, good] },
+    [scenario],
+  )
+  const page = renderPage(first, [scenario])
   assert.match(page, /Date: 2026-11-21/)
   assert.match(page, /Redis 8\.0\.2/)
   assert.match(page, /\| other \| 1 of 2 \|.*DOES NOT HOLD \|/)
   assert.match(page, /- \*\*other\*\*: lost: 3/)
   assert.match(page, /`quiet`: exit code 1: NO_PROGRESS/)
   assert.ok(page.includes(commandOf(bad)))
+
+  const again = keep(
+    first,
+    { ...found, atMs: Date.UTC(2026, 10, 22), results: [{ ...bad, ...good, scenario: 'other' }] },
+    [scenario],
+  )
+  const second = renderPage(again, [scenario])
+  assert.match(second, /Date: 2026-11-21, 2026-11-22/)
+  assert.match(second, /\| quiet \| 2 \|/)
+  assert.match(second, /\| other \| 2 \|.* holds \|/)
+  assert.match(second, /Nothing in this run/)
 })

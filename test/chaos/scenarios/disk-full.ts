@@ -1,5 +1,6 @@
 /** The disk of PostgreSQL is full: that of the tables, where statements are refused, or that of the WAL, where the whole server goes down. */
 import assert from 'node:assert/strict'
+import { readdirSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { until } from '../../e2e/until.ts'
 import { putOnSmallDisk, type SmallDisk, whyNoMount } from '../ground/small-disk.ts'
@@ -41,6 +42,7 @@ export const diskFull: Scenario = {
     const { postgres } = world.ground
     const what = round % 2 === 1 ? 'tables' : 'WAL'
     const disk = what === 'tables' ? data : wal
+    if (disk === wal) await dropSegmentsAhead(world)
     await disk.fill()
     let readyMs: number
     try {
@@ -61,6 +63,14 @@ export const diskFull: Scenario = {
   async after(world) {
     disks.get(world)?.law.claim()
   },
+}
+
+/** What the server has kept of old WAL to write on: with a gigabyte of it a full disk is not noticed for minutes. The next segment may be open already. */
+async function dropSegmentsAhead(world: World): Promise<void> {
+  const folder = join(world.ground.postgres.primary.data, 'pg_wal')
+  const [current] = await world.sql<{ name: string }>('SELECT pg_walfile_name(pg_current_wal_insert_lsn()) AS name')
+  const ahead = readdirSync(folder).filter((name) => /^[0-9A-F]{24}$/.test(name) && name > (current?.name ?? 'F'))
+  for (const name of ahead.sort().slice(1)) unlinkSync(join(folder, name))
 }
 
 /** Nothing was stored for a second. */
