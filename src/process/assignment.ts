@@ -449,7 +449,7 @@ export class Assignment implements ConsumeHandlers {
       this.#seek(entry)
       return false
     }
-    const marks = (await this.#ask()).get(partition) ?? { low: 0, high: 0 }
+    const marks = (await this.#options.patiently(() => this.#ask())).get(partition) ?? { low: 0, high: 0 }
     if (!this.#isCurrent(entry) || entry.expected !== expected || entry.state === null) return false
     if (await this.#stopRunning(entry, marks)) return false
     if (isBelow) {

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import type { Chunk } from '../../src/core/batch.ts'
-import { FatalError } from '../../src/core/errors.ts'
+import { FatalError, TransientError } from '../../src/core/errors.ts'
 import type { LedgerRow, Watermarks } from '../../src/core/ledger.ts'
 import { type RecordRun, runBytes, runOf } from '../../src/core/record.ts'
 import { Budget } from '../../src/flow/budget.ts'
@@ -29,6 +29,9 @@ interface GateOptions {
   /** Told when Kafka is asked for its watermarks, with how often it was. */
   readonly onAsked?: (times: number, kafka: Map<number, Watermarks>) => void
 }
+
+const patiently = <T>(work: () => Promise<T>): Promise<T> =>
+  work().catch((error) => (error instanceof TransientError ? patiently(work) : Promise.reject(error)))
 
 /** A gate on memory, with a client that writes down what it is told. */
 function openGate(options: GateOptions = {}) {
@@ -92,7 +95,7 @@ function openGate(options: GateOptions = {}) {
     absence: neverAway(),
     policy: { topic: 't', publishes: true, streamLost: 'refill' },
     startFrom: options.startFrom ?? 'earliest',
-    patiently: (work) => work(),
+    patiently,
     on: {
       assigned: (_, added, removed) => told.push(`+${added} -${removed}`),
       heard() {},
@@ -245,6 +248,19 @@ test('a batch from beyond: sought once; the same again, and Kafka still holding 
   assert.deepEqual(failures, [])
   // And that was that: the next jump is sought again.
   assert.equal(await gate.fetched(fetched(0, 30, 40)), false)
+})
+
+test('a batch from beyond, and Kafka is busy when it is asked what it holds: it is asked again', async () => {
+  const { gate, queued, failures } = openGate({
+    onAsked(times) {
+      if (times === 2) throw new TransientError('KAFKA_UNREACHABLE', 'timed out')
+    },
+  })
+  gate.assigned([0])
+  assert.equal(await gate.fetched(fetched(0, 0, 10)), true)
+  assert.equal(await gate.fetched(fetched(0, 15, 20)), false)
+  assert.equal(await gate.fetched(fetched(0, 15, 20)), true)
+  assert.deepEqual([queued(), failures], [['0 [0, 10)', '0 [10, 20)'], []])
 })
 
 test('a batch from beyond, and Kafka has forgotten what was jumped over: the partition stops, nothing is skipped', async () => {

@@ -1,7 +1,7 @@
 /**
  * A handful of simulated worlds, and that a seed is a world: the same history, bit for bit. A seed means another world as soon as the simulation changes, so
  * what simulations have found is kept as cases beside the code: in test/process/assignment.test.ts (a ledger that goes back while nothing comes in, two
- * batches that wait at one gate, a stop while a batch waits for room) and in test/contract/persist.ts (a note that knows less).
+ * batches that wait at one gate, a stop while a batch waits for room, a Kafka that is busy when a gap is looked into) and in test/contract/persist.ts (a note that knows less).
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
