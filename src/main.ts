@@ -184,15 +184,13 @@ for (const [flag, help, standard] of simulateFlags) simulateKafka.option(flag, h
 simulateKafka.action(async (flags: SimulateFlags) => {
   const { settings } = settingsFor(['kafkaBrokers'])
   const { simulateKafka } = await import('./simulate/command.ts')
-  const { kafkaConfig, kafkaFailure } = await import('./process/connect-kafka.ts')
   process.exitCode = await simulateKafka(flags, {
-    kafka: kafkaConfig(settings),
+    settings,
     signal: stopSignal().first,
     now: Date.now,
     write: flags.json ? writeError : write,
     writeResult: write,
     terminal: (flags.json ? process.stderr : process.stdout).isTTY,
-    explain: (error) => kafkaFailure(error, settings),
   })
 })
 

@@ -87,7 +87,7 @@ const exceptions: Readonly<Record<string, string>> = {
   'src/simulate/command.ts -> src/flow/consume/kafkajs-mend.ts': 'whoever makes a client of kafkajs mends it first',
   'src/simulate/kafka.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',
   'src/stack/kafka.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',
-  'src/start/start.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',
+  'src/start/fleet.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',
   'src/verify/verify.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',
   'src/simulate/kafka.ts -> src/flow/consume/codecs.ts': 'the names of the codecs it can send with',
   'src/simulate/record-batch.ts -> src/flow/consume/codecs.ts': 'the codecs it sends with',
@@ -131,7 +131,7 @@ const packages: Readonly<Record<string, RegExp>> = {
 const packageExceptions: Readonly<Record<string, string>> = {
   'src/process/open-rooms.ts -> kafkajs': 'makes the client from the configuration that connect-kafka.ts gives',
   'src/simulate/command.ts -> kafkajs': 'the same',
-  'src/start/start.ts -> kafkajs': 'the same',
+  'src/start/fleet.ts -> kafkajs': 'the same',
   'src/verify/verify.ts -> kafkajs': 'the same',
   'src/verify/command.ts -> pg': 'how int8 is read, for the whole of its connection',
 }
@@ -162,7 +162,7 @@ const impure = /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\bprocess\.(env|ar
 
 const impureExceptions: Readonly<Record<string, string>> = {
   'src/flow/consume/kafkajs-mend.ts': 'compares with a time that kafkajs has taken from Date.now itself',
-  'src/start/load-worker.ts': 'the main file of a thread of its own: a function cannot be handed over to it',
+  'src/simulate/sender.ts': 'the main file of a process of its own: a function cannot be handed over to it',
   'src/stack/ports.ts': 'which free port to try first; an argument whose default is chance',
   'src/stack/lock.mjs': 'how old a lock file is, by the clock that wrote it; and runs before anything is installed',
 }

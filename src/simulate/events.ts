@@ -2,12 +2,15 @@
  * The simulator's records, made from a seed and the times it is given: the same seed and the same times give the same bytes. Pure; nothing here
  * knows Kafka beyond a key, a partition and headers.
  *
+ * Every place in the sequence is drawn from the seed and the place alone, so that several processes can share one sequence out among them: each makes
+ * the records of its own partitions and passes the others by, and all together they make what one would have made.
+ *
  * An event is CloudEvents 1.0, about 466 bytes in structured mode. Its key is its subject, and a subject always goes to the same partition.
- * A duplicate is what a retrying producer sends: the same record, timestamp included, up to a thousand records later.
+ * A duplicate is what a retrying producer sends: the same record, timestamp included, up to two thousand records later.
  */
-import { createFragments, type Domain, domains, type EventType, eventTypes, type Scene } from './catalogue.ts'
+import { createFragments, type Domain, domains, type EventType, eventTypes } from './catalogue.ts'
 import { type PoisonHeaders, poisons } from './poison.ts'
-import { createRandom, type Random } from './random.ts'
+import { createRandom, createZipf, type Random } from './random.ts'
 
 export interface EventsOptions {
   readonly seed: number
@@ -17,6 +20,28 @@ export interface EventsOptions {
   readonly poison?: number
   /** Share of the good events that travel in binary mode. */
   readonly binary?: number
+  /** How many tenants there are (20), and how unequal they are: the exponent of Zipf's law (1). */
+  readonly tenants?: number
+  readonly tenantSkew?: number
+  /** The same exponent for the subjects of a domain, which are the keys; left out: the first 1 % get 10 %. */
+  readonly keySkew?: number
+  /** This share of the records goes to the first so many partitions, on top of what is theirs anyway. */
+  readonly hotShare?: number
+  readonly hotPartitions?: number
+  /** Bytes of an event in structured mode: filled up or cut down to it, or to something between the two, small ones more often. */
+  readonly size?: readonly [min: number, max: number]
+}
+
+/** An event before anybody has decided how it travels. */
+export interface SimulatedEvent {
+  readonly type: string
+  readonly source: string
+  readonly id: string
+  readonly subject: string
+  readonly tenant: string
+  readonly timestampMs: number
+  /** JSON. */
+  readonly data: string
 }
 
 export interface SimulatedRecord {
@@ -36,6 +61,10 @@ export interface SimulatedRecord {
 export interface Events {
   /** The next record, due at `dueMs`. */
   next(dueMs: number): SimulatedRecord
+  /** The next one where its partition is of this share (partition modulo `of`); else null, at hardly any cost. */
+  nextOf(share: number, of: number, dueMs: number): SimulatedRecord | null
+  /** The next one as an event and nothing else, for stores that know no records: neither duplicates nor bad ones. */
+  nextEvent(dueMs: number): SimulatedEvent
 }
 
 interface Subject {
@@ -53,21 +82,12 @@ interface Kind extends EventType {
   readonly schema: string
 }
 
-export const tenants = [
-  [
-    'northwind',
-    'bluefibre',
-    'telamo',
-    'voxline',
-    'cirrus',
-    'halden',
-    'lumen-one',
-    'kestrel',
-    'ostrava-net',
-    'pacifica',
-  ],
-  ['quanta', 'rivermark', 'sable', 'tundra', 'umbra', 'valiant', 'westgate', 'xenia', 'yarrow', 'zephyr'],
-].flat()
+const tenantNames = [
+  ...['northwind', 'bluefibre', 'telamo', 'voxline', 'cirrus', 'halden', 'lumen-one', 'kestrel', 'ostrava-net'],
+  ...['pacifica', 'quanta', 'rivermark', 'sable', 'tundra', 'umbra', 'valiant', 'westgate', 'xenia', 'yarrow'],
+  'zephyr',
+]
+export const tenantName = (rank: number): string => tenantNames[rank] ?? `tenant-${rank + 1}`
 
 const prefixes = { customer: 'cus', order: 'ord', payment: 'pay', invoice: 'inv', subscription: 'sub', usage: 'sub' }
 const sources = {
@@ -82,6 +102,8 @@ const sources = {
 const subjectsPerDomain = 8000
 const withoutTimeShare = 0.002
 const duplicateDistanceMax = 1000
+/** Due times are remembered for so many records: as far as a duplicate may have to look back. */
+const rememberedMax = 2048
 
 export const structuredHeaders = {
   'content-type': Buffer.from('application/cloudevents+json; charset=utf-8'),
@@ -94,12 +116,13 @@ function hashOf(key: string): number {
   return (hash ^ (hash >>> 15)) >>> 0
 }
 
-function createSubjects(random: Random): Record<Domain, Subject[]> {
+function createSubjects(random: Random, tenants: number, tenantSkew: number): Record<Domain, Subject[]> {
   const hex8 = () => random.bits().toString(16).padStart(8, '0')
+  const rank = createZipf(tenants, tenantSkew)
   const make = (domain: Domain): Subject[] =>
     Array.from({ length: subjectsPerDomain }, () => {
       const key = `${prefixes[domain]}_${hex8()}`
-      const tenant = tenants[random.skewed(tenants.length)] as string
+      const tenant = tenantName(rank(random.unit()))
       return {
         key,
         customer: domain === 'customer' ? key : `cus_${hex8()}`,
@@ -127,39 +150,81 @@ function createMix(): Kind[] {
   })
 }
 
+/** What is known of a record before it is made. */
+interface Draw {
+  kind: SimulatedRecord['kind']
+  /** Where the event stands that it is made of: a duplicate's is an earlier one. */
+  place: number
+  chosen: Kind
+  subject: Subject
+}
+
 export function createEvents(options: EventsOptions): Events {
-  const { partitions, duplicates = 0, poison = 0, binary = 0 } = options
+  const { partitions, duplicates = 0, poison = 0, binary = 0, tenants = 20, tenantSkew = 1, size } = options
+  const { keySkew, hotShare = 0, hotPartitions = 1 } = options
   const random = createRandom(options.seed)
   const fragments = createFragments(random)
-  const subjects = createSubjects(random)
+  const subjects = createSubjects(random, tenants, tenantSkew)
   const mix = createMix()
-  /** Records to be sent again, by the count at which their time has come. */
-  const again = new Map<number, SimulatedRecord[]>()
+  const zipf = keySkew === undefined ? null : createZipf(subjectsPerDomain, keySkew)
+  const hot = hotShare === 0 ? null : hotSubjects(subjects, partitions, hotPartitions)
+  const dues = new Float64Array(rememberedMax)
+  const draw = { kind: 'event', place: 0 } as Draw
   let count = 0
   let isoMs = Number.NaN
   let iso = ''
-  let timeMember = ''
 
-  function event(dueMs: number): SimulatedRecord {
-    const timestampMs = Math.floor(dueMs)
+  const isEvent = (place: number) => {
+    random.seek(place)
+    return random.unit() >= poison + duplicates
+  }
+
+  /** What the record at this place will be; `random` then stands where the event goes on to be made. */
+  function look(place: number): void {
+    random.seek(place)
+    const luck = random.unit()
+    draw.kind = luck < poison ? 'poison' : 'event'
+    draw.place = place
+    if (luck >= poison && luck < poison + duplicates) {
+      let of = place - 1 - random.below(duplicateDistanceMax)
+      const last = Math.max(0, of - duplicateDistanceMax)
+      while (of >= last && !isEvent(of)) of--
+      // The very first ones have nothing before them, and are events themselves.
+      if (of >= last) {
+        draw.kind = 'duplicate'
+        draw.place = of
+      }
+      random.seek(draw.place)
+      random.unit()
+    }
+    draw.chosen = mix[random.below(mix.length)] as Kind
+    const all = subjects[draw.chosen.domain]
+    const hotOnes = hot?.[draw.chosen.domain] ?? []
+    if (hotOnes.length > 0 && random.unit() < hotShare) {
+      draw.subject = hotOnes[random.skewed(hotOnes.length)] as Subject
+    } else draw.subject = all[zipf === null ? random.skewed(all.length) : zipf(random.unit())] as Subject
+  }
+
+  function record(): SimulatedRecord {
+    const { kind, chosen, subject, place } = draw
+    const { type, source } = chosen
+    const timestampMs = Math.floor(dues[place % rememberedMax] as number)
     if (timestampMs !== isoMs) {
       isoMs = timestampMs
       iso = new Date(timestampMs).toISOString()
-      timeMember = `","time":"${iso}",`
     }
-    const chosen = mix[random.below(mix.length)] as Kind
-    const { domain, type, source } = chosen
-    const subject = subjects[domain][random.skewed(subjectsPerDomain)] as Subject
     const id = random.uuid()
-    const scene: Scene = { random, fragments, subject: subject.key, customer: subject.customer, iso }
     const rare = random.unit()
     const schema = rare < 0.15 ? chosen.schema : ''
     const trace = rare > 0.95 ? `00-${id.replaceAll('-', '')}-${id.slice(0, 8)}${id.slice(28)}-01` : ''
-    const timed = random.unit() >= withoutTimeShare
-    const data = chosen.data(scene)
-    const common = { kind: 'event', label: type, source, id, key: subject.key, timestampMs } as const
+    // Spoiling works on the envelope, and the table of poisons counts on a time being there.
+    const timed = random.unit() >= withoutTimeShare || kind === 'poison'
+    let data = chosen.data({ random, fragments, subject: subject.key, customer: subject.customer, iso })
     const partition = subject.hash % partitions
-    if (binary > 0 && random.unit() < binary) {
+    const common = { kind, label: type, source, id, key: subject.key, partition, timestampMs } as const
+    const isBinary = binary > 0 && random.unit() < binary
+    if (isBinary && kind !== 'poison') {
+      if (size !== undefined) data = sized(data, sizeOf(size), envelopeBytes(chosen, subject))
       const headers: Record<string, string> = {
         'content-type': 'application/json',
         ce_specversion: '1.0',
@@ -172,47 +237,94 @@ export function createEvents(options: EventsOptions): Events {
       if (timed) headers.ce_time = iso
       if (schema !== '') headers.ce_dataschema = schema
       if (trace !== '') headers.ce_traceparent = trace
-      return { ...common, partition, value: data, headers }
+      return { ...common, value: data, headers }
     }
-    const time = timed ? timeMember : '",'
+    const time = timed ? `","time":"${iso}",` : '",'
     const more = `${schema === '' ? '' : `"dataschema":"${schema}",`}${trace === '' ? '' : `"traceparent":"${trace}",`}`
-    const value = `{"specversion":"1.0","id":"${id}${chosen.beforeSubject}${subject.key}${time}${subject.tenantMember}${more}"datacontenttype":"application/json","data":${data}}`
-    return { ...common, partition, value, headers: structuredHeaders }
+    const head = `{"specversion":"1.0","id":"${id}${chosen.beforeSubject}${subject.key}${time}${subject.tenantMember}${more}"datacontenttype":"application/json","data":`
+    if (size !== undefined) {
+      const wanted = sizeOf(size)
+      data = sized(data, wanted, head.length + 1)
+      // Too small even so: only what a CloudEvent cannot be without, and its time.
+      if (head.length + data.length > wanted) {
+        const lean = `{"specversion":"1.0","id":"${id}${chosen.beforeSubject}${subject.key}${time}"data":`
+        return finish(common, `${lean}${sized('{}', wanted, lean.length + 1)}}`)
+      }
+    }
+    return finish(common, `${head}${data}}`)
   }
 
-  /** A bad record keeps the key and the partition of the event that it might have been. */
-  function bad(dueMs: number): SimulatedRecord {
-    let good = event(dueMs)
-    // Spoiling works on the envelope, and the table of poisons counts on a time being there.
-    while (typeof good.value !== 'string' || good.headers !== structuredHeaders || !good.value.includes('"time":"')) {
-      good = event(dueMs)
-    }
+  function finish(common: Omit<SimulatedRecord, 'value' | 'headers'>, value: string): SimulatedRecord {
+    const good = { ...common, value, headers: structuredHeaders }
+    if (common.kind !== 'poison') return good
     const { label, spoil } = poisons[random.below(poisons.length)] as (typeof poisons)[number]
-    return { ...good, kind: 'poison', label, ...spoil(good.value) }
+    return { ...good, label, ...spoil(value) }
+  }
+
+  const sizeOf = ([min, max]: readonly [number, number]) => Math.round(min * (max / min) ** random.unit())
+
+  /** `data` filled up with, or cut down to, what makes `wanted` bytes together with what is around it. */
+  function sized(data: string, wanted: number, around: number): string {
+    const kept = Buffer.byteLength(data) > wanted - around ? '{}' : data
+    const fill = wanted - around - Buffer.byteLength(kept) - fillBytes - (kept === '{}' ? 0 : 1)
+    if (fill < 0) return kept
+    const from = random.below(filling.length / 2)
+    let text = ''
+    for (let left = fill; left > 0; ) {
+      const part = filling.slice(from, from + left)
+      text += part
+      left -= part.length
+    }
+    return `${kept.slice(0, -1)}${kept === '{}' ? '' : ','}"notes":"${text}"}`
   }
 
   return {
     next(dueMs) {
-      const at = count++
-      const waiting = again.get(at)
-      const record = waiting?.pop()
-      if (record !== undefined) {
-        if (waiting?.length === 0) again.delete(at)
-        // Two retries due at once: the other goes next.
-        else if (waiting !== undefined) {
-          again.delete(at)
-          again.set(at + 1, waiting.concat(again.get(at + 1) ?? []))
-        }
-        return record
-      }
-      const luck = poison === 0 && duplicates === 0 ? 1 : random.unit()
-      if (luck < poison) return bad(dueMs)
-      const made = event(dueMs)
-      if (luck < poison + duplicates) {
-        const due = count + random.below(duplicateDistanceMax)
-        again.set(due, [{ ...made, kind: 'duplicate' }, ...(again.get(due) ?? [])])
-      }
-      return made
+      dues[count % rememberedMax] = dueMs
+      look(count++)
+      return record()
+    },
+    nextOf(share, of, dueMs) {
+      dues[count % rememberedMax] = dueMs
+      look(count++)
+      return (draw.subject.hash % partitions) % of === share ? record() : null
+    },
+    nextEvent(dueMs) {
+      dues[count % rememberedMax] = dueMs
+      look(count++)
+      const { chosen, subject } = draw
+      const timestampMs = Math.floor(dueMs)
+      const id = random.uuid()
+      const scene = { random, fragments, subject: subject.key, customer: subject.customer }
+      const data = chosen.data({ ...scene, iso: new Date(timestampMs).toISOString() })
+      const { type, source } = chosen
+      const filled = size === undefined ? data : sized(data, sizeOf(size), envelopeBytes(chosen, subject))
+      return { type, source, id, subject: subject.key, tenant: subject.tenant, timestampMs, data: filled }
     },
   }
+}
+
+/** `"notes":""` */
+const fillBytes = 10
+/** Words in no order, so that codecs find about as much to save as in the rest. */
+const filling = createFilling()
+
+function createFilling(): string {
+  const random = createRandom(0x6d696c6c)
+  const words =
+    'invoice tariff router line contract late refund cell tower voucher port number call agent queue ticket'.split(' ')
+  let text = ''
+  while (text.length < 65_536) text += `${words[random.below(words.length)]} ${random.bits().toString(36)} `
+  return text
+}
+
+/** About what is around the data of an event in structured mode. */
+const envelopeBytes = ({ type, source }: Kind, { key, tenant }: Subject) =>
+  186 + type.length + source.length + key.length + tenant.length
+
+/** Of each domain the subjects whose partition is one of the first ones. */
+function hotSubjects(subjects: Record<Domain, Subject[]>, partitions: number, hot: number): Record<Domain, Subject[]> {
+  return Object.fromEntries(
+    domains.map((domain) => [domain, subjects[domain].filter(({ hash }) => hash % partitions < hot)]),
+  ) as Record<Domain, Subject[]>
 }

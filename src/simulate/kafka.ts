@@ -3,31 +3,52 @@
  * time inside the event. A slow broker does not slow the schedule; it makes records late, and `lateMsP99` says so. (A closed loop would hide exactly
  * the delays one wants to see: coordinated omission.)
  *
- * `produced` counts acknowledged records. After a lost connection kafkajs sends again what may have been written: those are duplicates as any
- * producer makes them, in the topic but in none of these counters. The topic's own watermarks are the truth.
+ * `produced` counts acknowledged records. After a lost connection kafkajs sends again what may have been written: unless the producer is idempotent,
+ * those are duplicates as any producer makes them, in the topic but in none of these counters. The topic's own watermarks are the truth.
+ *
+ * kafkajs is idempotent and transactional with one request in flight only, and cannot go on after an idempotent request that it has given up: that ends
+ * the run. Transactions follow each other; a producer has one at a time.
  */
 import kafkajs, { type KafkaConfig, type Message, type Producer, type RecordMetadata } from 'kafkajs'
 import { FatalError } from '../core/errors.ts'
+import { LatencyHistogram } from '../core/latency.ts'
 import type { CodecName } from '../flow/consume/codecs.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
 import { createEvents, type EventsOptions, type SimulatedRecord } from './events.ts'
-import { createHistogram } from './histogram.ts'
 import { acceptBatches, messageOfBatch } from './kafkajs-batches.ts'
+import { createProfile, type ProfilePlan } from './profile.ts'
+import { createRandom } from './random.ts'
 import { type BatchBuilder, createBatchBuilder } from './record-batch.ts'
+import { type SimulateStats, statsOf } from './stats.ts'
 import { ensureTopic } from './topic.ts'
 
-export interface SimulateOptions extends Omit<EventsOptions, 'partitions'> {
-  readonly kafka: KafkaConfig
+export type { SimulateStats }
+
+/** What is sent, as plain values: it can be handed to another process. */
+export interface SimulatePlan extends Omit<EventsOptions, 'partitions'> {
   readonly topic: string
   /** Use only this many partitions of the topic; all of them by default. */
   readonly partitions?: number
   /** Records per second, or Infinity for as fast as the broker takes them. */
   readonly rate: number
+  /** How the rate changes; `rate` all the time by default. */
+  readonly profile?: ProfilePlan
   readonly forMs?: number
   /** Records in all, duplicates and bad ones included. */
   readonly events?: number
   readonly codec?: CodecName | 'none'
   readonly acks?: -1 | 0 | 1
+  readonly idempotent?: boolean
+  /** Every request is a transaction of this id; the sender's number is added to it. */
+  readonly transactionalId?: string
+  /** Share of the transactions that are aborted, and sent again. */
+  readonly abort?: number
+  /** Sends the records of these partitions only: the share of one of several senders of one sequence. */
+  readonly share?: { readonly index: number; readonly of: number }
+}
+
+export interface SimulateOptions extends SimulatePlan {
+  readonly kafka: KafkaConfig
   readonly signal?: AbortSignal
   readonly now: () => number
   /** What an error of the client means; whoever knows the settings knows that. KAFKA_UNREACHABLE costs the records of a request, all else ends the run. */
@@ -36,28 +57,8 @@ export interface SimulateOptions extends Omit<EventsOptions, 'partitions'> {
   readonly onStats?: (stats: SimulateStats) => void
   /** Told of every request once it is answered, or given up (written or not, nobody knows): the records, for an account by event. */
   readonly onAnswer?: (records: readonly SimulatedRecord[], acknowledged: boolean) => void
-}
-
-export interface SimulateStats {
-  /** Acknowledged records; the next three are what they were. */
-  readonly produced: number
-  readonly events: number
-  readonly duplicates: number
-  readonly poison: number
-  /** The bad ones by their labels. */
-  readonly poisons: Readonly<Record<string, number>>
-  /** Records of requests that were given up: written or not, nobody knows. */
-  readonly failed: number
-  /** Bytes of keys and values, before compression. */
-  readonly bytes: number
-  readonly elapsedMs: number
-  /** Due, but not yet handed to the client, because too many requests are in flight. */
-  readonly waiting: number
-  /** From a record's due time to its hand-over to the client. */
-  readonly lateMsP99: number
-  /** From a record's due time to its acknowledgement. */
-  readonly ackMsP50: number
-  readonly ackMsP99: number
+  /** Awaited when the connection stands: when the schedule begins. At once by default. */
+  readonly begin?: () => Promise<number>
 }
 
 /** Long enough to make a request worth its cost, short enough to vanish in a latency of 10 ms. */
@@ -67,6 +68,8 @@ const inFlightMax = 32
 const inFlightMaxAtFullSpeed = 3
 /** A Produce request takes one batch per partition, and a broker takes batches of up to 1 MB: 200 records are about 95 KB before compression. */
 const recordsPerPartitionMax = 200
+/** What 200 records of the usual size come to, with room to spare: of large events a batch takes fewer. */
+const batchBytesMax = 400_000
 const statsMs = 1000
 const metadataMaxAgeMs = 5000
 
@@ -77,9 +80,13 @@ export async function simulate(options: SimulateOptions): Promise<SimulateStats>
     retry: { initialRetryTime: 100, retries: 8, maxRetryTime: 2000 },
     ...options.kafka,
   })
+  const { transactionalId, share } = options
+  const numbered = options.idempotent === true || transactionalId !== undefined
   const producer = kafka.producer({
     allowAutoTopicCreation: false,
-    idempotent: false,
+    idempotent: numbered,
+    ...(numbered && { maxInFlightRequests: 1 }),
+    ...(transactionalId !== undefined && { transactionalId: `${transactionalId}-${share?.index ?? 0}` }),
     // A broker that stops answering is asked again and again until the client looks who leads now.
     metadataMaxAge: metadataMaxAgeMs,
     // The record names its partition; the client's default would hash the key a second time.
@@ -91,7 +98,8 @@ export async function simulate(options: SimulateOptions): Promise<SimulateStats>
   try {
     const found = await ensureTopic(kafka, options.topic)
     await producer.connect()
-    return await run(options, producer, Math.min(options.partitions ?? found, found))
+    const startedMs = options.begin === undefined ? options.now() : await options.begin()
+    return await run(options, producer, Math.min(options.partitions ?? found, found), startedMs)
   } catch (error) {
     throw error instanceof FatalError ? error : options.explain(error)
   } finally {
@@ -100,59 +108,77 @@ export async function simulate(options: SimulateOptions): Promise<SimulateStats>
 }
 
 /** The whole life of a run, from the first due record to the last answer. */
-function run(options: SimulateOptions, producer: Producer, partitions: number): Promise<SimulateStats> {
-  const { topic, rate, now, signal, codec = 'snappy', acks = -1 } = options
+function run(
+  options: SimulateOptions,
+  producer: Producer,
+  partitions: number,
+  startedMs: number,
+): Promise<SimulateStats> {
+  const { topic, rate, now, signal, codec = 'snappy', acks = -1, share, transactionalId, abort = 0, size } = options
   const source = createEvents({ ...options, partitions })
   const fullSpeed = rate === Number.POSITIVE_INFINITY
-  const scheduled = fullSpeed || options.forMs === undefined ? Number.POSITIVE_INFINITY : (options.forMs * rate) / 1000
-  const total = Math.ceil(Math.min(options.events ?? Number.POSITIVE_INFINITY, scheduled))
-  const startedMs = now()
+  const profile = createProfile(options.profile ?? { name: 'constant', rate, peak: rate, periodMs: 1 })
+  const numbered = options.idempotent === true || transactionalId !== undefined
+  // Records due at the very end are the next run's.
+  const scheduled =
+    fullSpeed || options.forMs === undefined ? Number.POSITIVE_INFINITY : profile.dueCount(options.forMs - 0.001)
+  const ownPartitions = share === undefined ? partitions : Math.ceil(Math.max(0, partitions - share.index) / share.of)
+  const total = ownPartitions === 0 ? 0 : Math.min(options.events ?? Number.POSITIVE_INFINITY, scheduled)
   const endMs = fullSpeed && options.forMs !== undefined ? startedMs + options.forMs : Number.POSITIVE_INFINITY
-  const requestsMax = fullSpeed ? inFlightMaxAtFullSpeed : inFlightMax
+  const requestsMax = numbered ? 1 : fullSpeed ? inFlightMaxAtFullSpeed : inFlightMax
+  const perPartition =
+    size === undefined
+      ? recordsPerPartitionMax
+      : Math.max(1, Math.min(recordsPerPartitionMax, Math.floor(batchBytesMax / size[1])))
+  const requestRecordsMax = ownPartitions * perPartition
   const batches = Array.from({ length: partitions }, createBatchBuilder)
-  const late = createHistogram()
-  const acknowledged = createHistogram()
+  const luck = createRandom(options.seed)
+  const late = new LatencyHistogram()
+  const acknowledged = new LatencyHistogram()
   const poisons: Record<string, number> = {}
-  const sums = { event: 0, duplicate: 0, poison: 0, failed: 0, bytes: 0 }
-  let handedOver = 0
+  const sums = { event: 0, duplicate: 0, poison: 0, failed: 0, bytes: 0, aborted: 0 }
+  /** Places of the sequence that are behind us, others' included. */
+  let passed = 0
   let inFlight = 0
   let heldBack = false
   let stopped = false
 
-  const dueCount = (atMs: number) =>
-    fullSpeed ? total : Math.min(total, Math.floor(((atMs - startedMs) * rate) / 1000) + 1)
-  const stats = (): SimulateStats => ({
-    produced: sums.event + sums.duplicate + sums.poison,
-    events: sums.event,
-    duplicates: sums.duplicate,
-    poison: sums.poison,
-    poisons: { ...poisons },
-    failed: sums.failed,
-    bytes: sums.bytes,
-    elapsedMs: now() - startedMs,
-    waiting: fullSpeed || stopped ? 0 : Math.max(0, dueCount(now()) - handedOver),
-    lateMsP99: late.quantile(0.99),
-    ackMsP50: acknowledged.quantile(0.5),
-    ackMsP99: acknowledged.quantile(0.99),
-  })
+  const dueCount = (atMs: number) => (fullSpeed ? total : Math.min(total, profile.dueCount(atMs - startedMs)))
+  const stats = (): SimulateStats =>
+    statsOf({
+      events: sums.event,
+      duplicates: sums.duplicate,
+      poison: sums.poison,
+      poisons: { ...poisons },
+      failed: sums.failed,
+      bytes: sums.bytes,
+      elapsedMs: Math.max(0, now() - startedMs),
+      waiting: fullSpeed || stopped ? 0 : Math.round(Math.max(0, dueCount(now()) - passed) / (share?.of ?? 1)),
+      aborted: sums.aborted,
+      late,
+      acknowledged,
+    })
 
-  async function send(count: number, atMs: number): Promise<void> {
+  /** Walks the sequence until `until`, takes what is ours, and sends it when there is any. */
+  async function send(until: number, atMs: number): Promise<void> {
     const kinds = { event: 0, duplicate: 0, poison: 0 }
     const labels: string[] = []
+    const due: number[] = []
     const records: SimulatedRecord[] = []
-    const due = new Float64Array(count)
     let bytes = 0
-    for (let i = 0; i < count; i++) {
-      const dueMs = fullSpeed ? atMs : startedMs + ((handedOver + i) * 1000) / rate
-      const record = source.next(dueMs)
-      due[i] = dueMs
+    while (passed < until && due.length < requestRecordsMax) {
+      const dueMs = fullSpeed ? atMs : startedMs + profile.dueMs(passed)
+      passed++
+      const record = share === undefined ? source.next(dueMs) : source.nextOf(share.index, share.of, dueMs)
+      if (record === null) continue
+      due.push(dueMs)
       if (options.onAnswer !== undefined) records.push(record)
-      if (!fullSpeed) late.add(atMs - dueMs)
+      if (!fullSpeed) late.record(atMs - dueMs)
       kinds[record.kind]++
       if (record.kind === 'poison') labels.push(record.label)
       bytes += (batches[record.partition] as BatchBuilder).add(record)
     }
-    handedOver += count
+    if (due.length === 0) return
     const messages: Message[] = []
     for (let partition = 0; partition < partitions; partition++) {
       const batch = batches[partition] as BatchBuilder
@@ -160,23 +186,38 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
     }
     inFlight++
     try {
-      if (acks === 0) await producer.send({ topic, messages, acks })
-      else await sendWhole((left) => producer.send({ topic, messages: left, acks }), messages)
+      await (transactionalId === undefined ? deliver(producer, messages) : transact(messages))
       for (const kind of ['event', 'duplicate', 'poison'] as const) sums[kind] += kinds[kind]
       for (const label of labels) poisons[label] = (poisons[label] ?? 0) + 1
       sums.bytes += bytes
       options.onAnswer?.(records, true)
-      const ackMs = now()
-      for (let i = 0; i < count; i++) acknowledged.add(ackMs - (due[i] as number))
+      acknowledged.recordAges(now(), due)
     } catch (error) {
       // A broker that is away for longer than the client's patience costs these records, not the run.
-      if (options.explain(error).code === 'KAFKA_UNREACHABLE') {
-        sums.failed += count
+      if (!numbered && options.explain(error).code === 'KAFKA_UNREACHABLE') {
+        sums.failed += due.length
         options.onAnswer?.(records, false)
       } else throw error
     } finally {
       inFlight--
     }
+  }
+
+  async function deliver(by: Pick<Producer, 'send'>, messages: Message[]): Promise<void> {
+    if (acks === 0) await by.send({ topic, messages, acks })
+    else await sendWhole((left) => by.send({ topic, messages: left, acks }), messages)
+  }
+
+  async function transact(messages: Message[]): Promise<void> {
+    while (abort > 0 && luck.unit() < abort) {
+      const transaction = await producer.transaction()
+      await deliver(transaction, messages)
+      await transaction.abort()
+      sums.aborted++
+    }
+    const transaction = await producer.transaction()
+    await deliver(transaction, messages)
+    await transaction.commit()
   }
 
   return new Promise((resolve, reject) => {
@@ -191,23 +232,21 @@ function run(options: SimulateOptions, producer: Producer, partitions: number): 
         resolve(stats())
       } else reject(failure)
     }
-    const over = () => failure !== undefined || signal?.aborted === true || handedOver >= total || now() >= endMs
+    const over = () => failure !== undefined || signal?.aborted === true || passed >= total || now() >= endMs
     function tick(): void {
       const atMs = now()
       if (over()) {
         if (inFlight === 0 && !stopped) finish()
         return
       }
-      let wanted = dueCount(atMs) - handedOver
-      while (wanted > 0 && inFlight < requestsMax) {
-        const count = Math.min(wanted, partitions * recordsPerPartitionMax)
-        wanted -= count
-        send(count, atMs).then(answered, (error: unknown) => {
+      const until = dueCount(atMs)
+      while (passed < until && inFlight < requestsMax) {
+        send(until, atMs).then(answered, (error: unknown) => {
           failure ??= error
           answered()
         })
       }
-      heldBack = wanted > 0
+      heldBack = passed < until
     }
     /** An answer makes room. It starts nothing else: sending at every answer would be a request per millisecond, five times the CPU (measured: 56 %). */
     function answered(): void {

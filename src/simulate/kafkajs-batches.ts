@@ -3,17 +3,25 @@
  * connects, authenticates and retries as ever; only the body of the Produce request is put together here (versions 3 to 7, the ones kafkajs speaks
  * and a broker with batches understands, share one layout).
  *
+ * An idempotent producer numbers the records of a partition. kafkajs counts messages, of which a batch of ours is one; the number of records is worked
+ * out here, from the batch before. One request at a time, as the producer must be used then: kafkajs takes a number back when a request fails.
+ *
  * This reaches into kafkajs 2.2.4, which is pinned and will see no other release: the request's module is replaced by one that looks whether the
  * values are ours, and otherwise does what it did.
  */
 import { createRequire } from 'node:module'
 import type { Message } from 'kafkajs'
 import { assert } from '../core/errors.ts'
+import { numberBatch, recordsOf } from './record-batch.ts'
 
 interface Arguments {
   acks: number
   timeout: number
-  topicData: { topic: string; partitions: { partition: number; messages: Message[] }[] }[]
+  transactionalId?: string
+  /** A Long or its digits; -1 or absent: not idempotent. */
+  producerId?: { toString(): string }
+  producerEpoch?: number
+  topicData: { topic: string; partitions: { partition: number; messages: Message[]; firstSequence?: number }[] }[]
 }
 interface Request {
   encode: () => Promise<unknown>
@@ -28,9 +36,30 @@ export function messageOfBatch(partition: number, batch: Buffer): Message {
   return { partition, value: batch }
 }
 
+/** Where the last batch of a producer's partition stands: which one it was, and its first record's number. */
+interface Place {
+  readonly batch: number
+  readonly sequence: number
+  readonly records: number
+}
+const places = new Map<string, Place>()
+
+/** Writes who sends it and its first record's number into a batch; the same batch again gets the same number. */
+function claim(args: Arguments, topic: string, partition: number, batch: number, bytes: Buffer): void {
+  const producerId = BigInt(String(args.producerId))
+  const epoch = args.producerEpoch ?? 0
+  const key = `${producerId}/${epoch}/${topic}/${partition}`
+  const last = places.get(key)
+  const sequence = last === undefined ? 0 : last.batch === batch ? last.sequence : last.sequence + last.records
+  places.set(key, { batch, sequence, records: recordsOf(bytes) })
+  numberBatch(bytes, producerId, epoch, sequence, args.transactionalId !== undefined)
+}
+
 /** The body of a Produce request, in one buffer of the exact size. */
-function encode({ acks, timeout, topicData }: Arguments): Buffer {
-  let bytes = 12
+function encode(args: Arguments): Buffer {
+  const { acks, timeout, topicData, transactionalId } = args
+  const isNumbered = args.producerId !== undefined && String(args.producerId) !== '-1'
+  let bytes = 12 + (transactionalId === undefined ? 0 : Buffer.byteLength(transactionalId))
   for (const { topic, partitions } of topicData) {
     bytes += 2 + Buffer.byteLength(topic) + 4
     for (const { partition, messages } of partitions) {
@@ -42,8 +71,12 @@ function encode({ acks, timeout, topicData }: Arguments): Buffer {
     }
   }
   const body = Buffer.allocUnsafeSlow(bytes)
-  // No transactional id.
-  let at = body.writeInt16BE(-1, 0)
+  let at = 2
+  if (transactionalId === undefined) body.writeInt16BE(-1, 0)
+  else {
+    at += body.write(transactionalId, 2)
+    body.writeInt16BE(at - 2, 0)
+  }
   at = body.writeInt16BE(acks, at)
   at = body.writeInt32BE(timeout, at)
   at = body.writeInt32BE(topicData.length, at)
@@ -51,8 +84,9 @@ function encode({ acks, timeout, topicData }: Arguments): Buffer {
     const nameBytes = body.write(topic, at + 2)
     at = body.writeInt16BE(nameBytes, at) + nameBytes
     at = body.writeInt32BE(partitions.length, at)
-    for (const { partition, messages } of partitions) {
+    for (const { partition, messages, firstSequence = 0 } of partitions) {
       const batch = messages[0]?.value as Buffer
+      if (isNumbered) claim(args, topic, partition, firstSequence, batch)
       at = body.writeInt32BE(partition, at)
       at = body.writeInt32BE(batch.length, at)
       at += batch.copy(body, at)

@@ -28,6 +28,7 @@ export interface BatchBuilder {
 }
 
 const attributesOf = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const
+const transactionalBit = 0x10
 /** From the base offset to the record count. */
 const headBytes = 61
 /** Where the bytes under the checksum begin. */
@@ -203,7 +204,25 @@ function writeHead(batch: Buffer, codec: CodecName | 'none', count: number, firs
   batch.writeInt32BE(count - 1, 23)
   batch.writeBigInt64BE(BigInt(firstMs), 27)
   batch.writeBigInt64BE(BigInt(maxMs), 35)
-  // Producer id, epoch and sequence are all -1: neither idempotent nor transactional.
+  // Producer id, epoch and sequence are all -1: neither idempotent nor transactional, until numberBatch().
   batch.fill(0xff, 43, 57)
   batch.writeInt32BE(count, 57)
+}
+
+export const recordsOf = (batch: Buffer): number => batch.readInt32BE(57)
+
+/** Makes it a batch of an idempotent producer, and of its open transaction. Again: with the numbers given then. */
+export function numberBatch(
+  batch: Buffer,
+  producerId: bigint,
+  epoch: number,
+  sequence: number,
+  transactional: boolean,
+): void {
+  const attributes = batch.readInt16BE(21)
+  batch.writeInt16BE(transactional ? attributes | transactionalBit : attributes & ~transactionalBit, 21)
+  batch.writeBigInt64BE(producerId, 43)
+  batch.writeInt16BE(epoch, 51)
+  batch.writeInt32BE(sequence, 53)
+  batch.writeUInt32BE(crc32c(batch, checkedAt), 17)
 }

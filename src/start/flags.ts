@@ -1,6 +1,7 @@
 /** The options of `millrace start`: what the help says of each, and what each text means. */
 import { parseDuration } from '../core/duration.ts'
 import { FatalError } from '../core/errors.ts'
+import { rateFlag, shareFlag, wholeFlag, wrongFlag } from '../core/flag.ts'
 
 /** As the command line has them: text, checked here. */
 export interface StartFlags {
@@ -52,46 +53,20 @@ export function readStartFlags(flags: StartFlags, nowMs: number): StartOptions {
   }
   return {
     forMs: flags.for === undefined ? null : positiveDuration(flags.for),
-    rate: rateOf(flags.rate ?? '6667'),
-    replicas: whole('replicas', flags.replicas ?? '2', 1, 64),
-    partitions: whole('partitions', flags.partitions ?? '100', 1, 10_000),
-    seed: flags.seed === undefined ? Math.floor(nowMs) : whole('seed', flags.seed, 0, Number.MAX_SAFE_INTEGER),
-    duplicates: share('duplicates', flags.duplicates ?? '0.001'),
-    poison: share('poison', flags.poison ?? '0.0005'),
-    binary: share('binary', flags.binary ?? '0'),
+    rate: rateFlag('rate', flags.rate ?? '6667', 'events'),
+    replicas: wholeFlag('replicas', flags.replicas ?? '2', 1, 64),
+    partitions: wholeFlag('partitions', flags.partitions ?? '100', 1, 10_000),
+    seed: flags.seed === undefined ? Math.floor(nowMs) : wholeFlag('seed', flags.seed, 0, Number.MAX_SAFE_INTEGER),
+    duplicates: shareFlag('duplicates', flags.duplicates ?? '0.001'),
+    poison: shareFlag('poison', flags.poison ?? '0.0005'),
+    binary: shareFlag('binary', flags.binary ?? '0'),
     json: flags.json === true,
     fresh: flags.keep ? false : flags.fresh ? true : null,
   }
 }
 
-const usage = (option: string, text: string, expected: string) =>
-  new FatalError('USAGE', `--${option} reads '${text}'.`, `It takes ${expected}.`)
-
 function positiveDuration(text: string): number {
   const ms = parseDuration(text, '--for')
-  if (ms < 1000) throw usage('for', text, 'a second or more')
+  if (ms < 1000) throw wrongFlag('for', text, 'a second or more')
   return ms
-}
-
-function whole(option: string, text: string, min: number, max: number): number {
-  const value = Number(text.replaceAll('_', ''))
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < min || value > max) {
-    throw usage(option, text, `a whole number from ${min} to ${max}`)
-  }
-  return value
-}
-
-function share(option: string, text: string): number {
-  const value = Number(text)
-  if (text.trim() === '' || !(value >= 0 && value <= 1)) throw usage(option, text, 'a share from 0 to 1')
-  return value
-}
-
-function rateOf(text: string): number {
-  if (text === 'max') return Number.POSITIVE_INFINITY
-  const value = Number(text.replaceAll('_', ''))
-  if (text.trim() === '' || !(value > 0) || !Number.isFinite(value)) {
-    throw usage('rate', text, 'events per second, more than 0, or `max`')
-  }
-  return value
 }

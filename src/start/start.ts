@@ -183,7 +183,7 @@ async function run(
     watching.abort()
     await watched.catch(() => {})
   })
-  const load = startLoad({ ...options, settings, topic })
+  const load = startLoad({ ...options, settings, topic, now })
   watch.load = load
   watch.phase = 'running'
   const stopLoad = () => load.stop()
@@ -249,7 +249,18 @@ async function run(
     const events = Math.min(primedPerPartition * partitions, Math.ceil(options.rate))
     const rate = Math.min(options.rate, events)
     const seed = (options.seed + 1) % Number.MAX_SAFE_INTEGER
-    const first = startLoad({ settings, topic, rate, events, forMs: null, seed, duplicates: 0, poison: 0, binary: 0 })
+    const first = startLoad({
+      settings,
+      topic,
+      rate,
+      events,
+      forMs: null,
+      seed,
+      duplicates: 0,
+      poison: 0,
+      binary: 0,
+      now,
+    })
     const stopFirst = () => first.stop()
     signal.addEventListener('abort', stopFirst)
     try {

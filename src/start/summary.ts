@@ -1,7 +1,7 @@
 /** What a run comes to: one JSON value for programs, a few lines for people. */
 import { count } from '../core/count.ts'
 import { quantiles } from '../core/status.ts'
-import type { SimulateStats } from '../simulate/kafka.ts'
+import type { SimulateStats } from '../simulate/stats.ts'
 import { renderVerify } from '../verify/print.ts'
 import type { VerifyResult } from '../verify/verify.ts'
 import type { StartOptions } from './flags.ts'

@@ -2,7 +2,7 @@
 import { setInterval as every } from 'node:timers/promises'
 import { rooms } from '../core/marks.ts'
 import { quantiles, type Status } from '../core/status.ts'
-import type { Load } from './load.ts'
+import type { Senders } from '../simulate/senders.ts'
 import type { Picture, ReplicaPicture } from './picture.ts'
 import { createRecorder, type Recorder } from './recorder.ts'
 import type { Replica } from './supervisor.ts'
@@ -25,7 +25,7 @@ export interface Watch {
   /** What was sent before the load began. */
   primed: number
   /** Set once it runs; the clock of the picture starts with it. */
-  load: Load | null
+  load: Senders | null
   /** Highest resident memory of each replica over all its lives, in bytes. */
   readonly peaks: ReadonlyMap<string, number>
   event(text: string): void
@@ -57,7 +57,7 @@ export function openWatch(options: WatchOptions): Watch {
   const loads: { atMs: number; produced: number }[] = []
   const openedMs = now()
   let startedMs: number | null = null
-  let load: Load | null = null
+  let load: Senders | null = null
   let phase = 'starting'
   let historyMs = 0
   const elapsed = () => now() - (startedMs ?? openedMs)

@@ -4,7 +4,7 @@ import type { KafkaConfig } from 'kafkajs'
 import type pg from 'pg'
 import definition from '../../consumers/cloud-events.ts'
 import type { RedisClient } from '../../src/process/connect-redis.ts'
-import type { SimulateStats } from '../../src/simulate/kafka.ts'
+import type { SimulateStats } from '../../src/simulate/stats.ts'
 import { type VerifyResult, verify } from '../../src/verify/verify.ts'
 
 /** What was sent, by kind; all of it acknowledged, except what failed: that may have been written or not. */

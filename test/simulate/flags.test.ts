@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FatalError } from '../../src/core/errors.ts'
 import { readFlags, type SimulateFlags } from '../../src/simulate/flags.ts'
-import { createHistogram } from '../../src/simulate/histogram.ts'
 
 const now = () => 1234.5
 
@@ -15,6 +14,13 @@ test('without flags: the figures of `npm start`', () => {
     duplicates: 0.001,
     poison: 0.0005,
     binary: 0,
+    tenants: 20,
+    tenantSkew: 1,
+    hotShare: 0,
+    hotPartitions: 1,
+    idempotent: false,
+    abort: 0,
+    processes: 1,
     replicationFactor: 1,
     acks: -1,
     create: false,
@@ -33,6 +39,12 @@ test('every flag', () => {
     duplicates: '0',
     poison: '1',
     binary: '0.5',
+    tenants: '500',
+    tenantSkew: '1.5',
+    keySkew: '2',
+    hot: '0.3',
+    hotPartitions: '2',
+    processes: '4',
     partitions: '12',
     replication: '3',
     acks: '1',
@@ -49,6 +61,14 @@ test('every flag', () => {
     duplicates: 0,
     poison: 1,
     binary: 0.5,
+    tenants: 500,
+    tenantSkew: 1.5,
+    keySkew: 2,
+    hotShare: 0.3,
+    hotPartitions: 2,
+    idempotent: false,
+    abort: 0,
+    processes: 4,
     partitions: 12,
     replicationFactor: 3,
     acks: 1,
@@ -74,6 +94,11 @@ test('what is wrong is named, with what it takes', () => {
     { partitions: '0' },
     { acks: '2' },
     { replication: 'all' },
+    { profile: 'flat' },
+    { tenants: '0' },
+    { processes: '1000' },
+    { hot: '2' },
+    { size: '10' },
   ]
   for (const flags of wrong) {
     const [name, value] = Object.entries(flags)[0] as [string, string]
@@ -90,15 +115,29 @@ test('what is wrong is named, with what it takes', () => {
   }
 })
 
-test('quantiles are those of the values, in whole milliseconds rounded up', () => {
-  const histogram = createHistogram()
-  assert.equal(histogram.quantile(0.99), 0)
-  for (let ms = 1; ms <= 100; ms++) histogram.add(ms - 0.5)
-  assert.equal(histogram.quantile(0.5), 50)
-  assert.equal(histogram.quantile(0.99), 99)
-  assert.equal(histogram.quantile(1), 100)
-  histogram.add(-3)
-  histogram.add(1e9)
-  assert.equal(histogram.quantile(1), 10_000)
-  assert.equal(histogram.quantile(0), 0)
+test('a profile is a plan; what it needs and what it has no use for is said', () => {
+  const read = (flags: SimulateFlags) => readFlags(flags, now)
+  assert.equal(read({ profile: 'constant' }).profile, undefined)
+  assert.deepEqual(read({ profile: 'spike', rate: '1000', period: '10s' }).profile, {
+    name: 'spike',
+    rate: 1000,
+    peak: 3000,
+    periodMs: 10_000,
+  })
+  assert.equal(read({ profile: 'ramp', rate: '1000', peak: '20_000' }).profile?.peak, 20_000)
+  assert.throws(() => read({ profile: 'sine', rate: 'max' }), /needs a rate/)
+  assert.throws(() => read({ profile: 'soak', peak: '5' }), /has no --peak/)
+})
+
+test('what kafkajs cannot do together is refused', () => {
+  assert.equal(readFlags({ transactional: true }, now).transactionalId, 'millrace-simulate')
+  assert.deepEqual(readFlags({ transactional: 'mine' }, now).idempotent, true)
+  assert.throws(() => readFlags({ idempotent: true, acks: '1' }, now), /waits for all replicas/)
+  assert.throws(() => readFlags({ abort: '0.1' }, now), /without --transactional/)
+})
+
+test('sizes are one, or a range', () => {
+  assert.deepEqual(readFlags({ size: '2KiB' }, now).size, [2048, 2048])
+  assert.deepEqual(readFlags({ size: '200-20kB' }, now).size, [200, 20_000])
+  assert.throws(() => readFlags({ size: '20kB-200' }, now), /--size reads/)
 })

@@ -1,14 +1,17 @@
 /** The sender and the codecs against a real broker; its Java codecs are the judge of ours. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import kafkajs, { type Kafka, type KafkaMessage } from 'kafkajs'
 import { FatalError } from '../../src/core/errors.ts'
 import { registerCodecs } from '../../src/flow/consume/codecs.ts'
 import { mendKafkajs } from '../../src/flow/consume/kafkajs-mend.ts'
+import { loadSettings } from '../../src/process/load-settings.ts'
 import { simulateKafka } from '../../src/simulate/command.ts'
 import { createEvents } from '../../src/simulate/events.ts'
 import { type SimulateOptions, type SimulateStats, simulate } from '../../src/simulate/kafka.ts'
+import { startSenders } from '../../src/simulate/senders.ts'
 import { ensureTopic } from '../../src/simulate/topic.ts'
 import { type Stack, startStack } from '../../src/stack/stack.ts'
 
@@ -33,6 +36,7 @@ after(async () => {
 })
 
 const config = () => ({ brokers: [stack.kafka], logLevel: kafkajs.logLevel.NOTHING })
+const settings = () => loadSettings({ env: { MILLRACE_KAFKA: stack.kafka }, directory: root, needs: [] }).settings
 const unexplained = (error: unknown) =>
   error instanceof FatalError ? error : new FatalError('KAFKA_CRASHED', String(error), 'None.', error)
 
@@ -161,13 +165,12 @@ test('a missing topic is said so, with what to do; --create makes it', async () 
   const code = await simulateKafka(
     { topic: 'absent', events: '500', rate: 'max', create: true, partitions: '7', json: true },
     {
-      kafka: config(),
+      settings: settings(),
       signal: new AbortController().signal,
       now: Date.now,
       write: (text) => progress.push(text),
       writeResult: (text) => results.push(text),
       terminal: false,
-      explain: unexplained,
     },
   )
   assert.equal(code, 0)
@@ -228,6 +231,83 @@ test('a broker that dies and comes back makes records late, not lost, and the sc
   assert.ok(stats.ackMsP99 > 500, `p99 ${stats.ackMsP99} ms`)
   // Requests whose answer was lost were sent again: duplicates in the topic, never fewer.
   assert.ok((await watermarks('outage')) >= 6000)
+})
+
+/** What identifies a record's content, whatever the clock was. */
+const idsOf = (found: readonly Read[]) =>
+  found.map(({ partition, value, headers, key }) => {
+    const id = headers?.ce_id?.toString() ?? /"id":"([^"]+)"/.exec(String(value))?.[1]
+    return `${partition} ${key} ${id}`
+  })
+
+test('three processes send what one sends, all begun at one moment, and end with nothing left', async () => {
+  const plan = { seed: 11, rate: 2000, events: 3000, duplicates: 0.02 }
+  for (const topic of ['one', 'three']) await ensureTopic(kafka, topic, { partitions: 10, replicationFactor: 1 })
+  await run({ topic: 'one', ...plan })
+  const senders = startSenders({
+    settings: settings(),
+    plan: { topic: 'three', ...plan },
+    processes: 3,
+    now: Date.now,
+  })
+  const startedMs = await senders.begun
+  const stats = await senders.done
+  assert.equal(stats.produced, 3000)
+  assert.equal(stats.acknowledged.count, 3000)
+  assert.equal(new Set(senders.pids).size, 3)
+  for (const pid of senders.pids) assert.throws(() => process.kill(pid, 0), /ESRCH/)
+  const [one, three] = [await readAll('one', 3000), await readAll('three', 3000)]
+  assert.deepEqual(idsOf(three).sort(), idsOf(one).sort())
+  const first = Math.min(...three.map(({ timestamp }) => Number(timestamp)))
+  assert.ok(first >= startedMs && first < startedMs + 5, `${first - startedMs} ms`)
+})
+
+test('a sender that is killed ends the others, and the run says so', async () => {
+  const senders = startSenders({
+    settings: settings(),
+    plan: { topic: 'three', seed: 1, rate: 100, forMs: 60_000 },
+    processes: 2,
+    now: Date.now,
+  })
+  await senders.begun
+  process.kill(senders.pids[0] as number, 'SIGKILL')
+  await assert.rejects(senders.done, (error: unknown) => error instanceof FatalError && error.code === 'NO_PROGRESS')
+  for (const pid of senders.pids) assert.throws(() => process.kill(pid, 0), /ESRCH/)
+})
+
+test('idempotent: the broker accepts our numbers, batch after batch', async () => {
+  await ensureTopic(kafka, 'numbered', { partitions: 4, replicationFactor: 1 })
+  const stats = await run({ topic: 'numbered', events: 5000, idempotent: true })
+  assert.equal(stats.produced, 5000)
+  assert.equal(await watermarks('numbered'), 5000)
+  const found = await readAll('numbered', 5000)
+  assert.equal(found.length, 5000)
+})
+
+test('transactional: what was aborted is there twice and read once', async () => {
+  await ensureTopic(kafka, 'transactions', { partitions: 4, replicationFactor: 1 })
+  const stats = await run({ topic: 'transactions', rate: 2000, events: 2000, transactionalId: 'mine', abort: 0.3 })
+  assert.equal(stats.produced, 2000)
+  assert.ok(stats.aborted > 2, `${stats.aborted} aborted`)
+  // The end of every transaction is a record of its own in each of its partitions.
+  assert.ok((await watermarks('transactions')) > 2000)
+  const found = await readAll('transactions', 2000)
+  const wanted = createEvents({ seed: 1, partitions: 4 })
+  const ids = Array.from({ length: 2000 }, () => wanted.next(0).id)
+  assert.deepEqual(
+    idsOf(found)
+      .map((one) => one.split(' ')[2])
+      .sort(),
+    ids.sort(),
+  )
+})
+
+test('acks: none, the leader, all; and events of 20 kB in batches that a broker takes', async () => {
+  await ensureTopic(kafka, 'acks', { partitions: 4, replicationFactor: 1 })
+  for (const acks of [0, 1, -1] as const) assert.equal((await run({ topic: 'acks', events: 500, acks })).produced, 500)
+  await run({ topic: 'acks', events: 400, size: [20_000, 20_000], codec: 'none' })
+  for (let tries = 0; (await watermarks('acks')) < 1900 && tries < 50; tries++) await sleep(100)
+  assert.equal(await watermarks('acks'), 1900)
 })
 
 test('none of this made Node warn', () => {
