@@ -6,7 +6,7 @@ import { canRunHere, prepare, root, runOn } from './setup.mjs'
 
 const main = join(root, 'src', 'main.ts')
 // What needs the local stack needs development dependencies; a deployment's commands must not install any.
-const local = ['start', 'stack', 'bench']
+const local = ['start', 'stack', 'load', 'bench']
 const node = await prepare({ everything: local.includes(process.argv[2] ?? '') })
 if (canRunHere()) await import(pathToFileURL(main).href)
 else process.exitCode = await runOn(node, [main, ...process.argv.slice(2)])

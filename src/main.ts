@@ -4,13 +4,14 @@
  * Exit codes: 0 done, 1 failed (one line says why and what to do), 2 the command line or the settings are wrong.
  */
 import { readFileSync } from 'node:fs'
-import { availableParallelism, hostname } from 'node:os'
+import { availableParallelism, cpus, hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Argument, Command, CommanderError } from 'commander'
 import { explain, FatalError } from './core/errors.ts'
 import type { Needed } from './core/settings.ts'
 import type { PartitionsFlags } from './keeper/flags.ts'
+import type { LoadFlags } from './load/flags.ts'
 import type { OffsetsFlags } from './offsets/command.ts'
 import type { OffsetsAction } from './offsets/flags.ts'
 import { stackOf } from './process/cause.ts'
@@ -279,15 +280,10 @@ for (const [action, { summary, flags: options }] of Object.entries(offsetsComman
   })
 }
 
-const { startFlags } = await import('./start/flags.ts')
-const start = program
-  .command('start')
-  .description('the main job on the local stack: servers, fleet, load, a live view, the proof')
-for (const [flag, help, standard] of startFlags) start.option(flag, help, standard)
-start.action(async (flags: StartFlags) => {
-  const { startCommand } = await import('./start/start.ts')
+/** What the commands that run everything on this machine are told of it. */
+function machine() {
   const { first, second } = stopSignal()
-  process.exitCode = await startCommand(flags, {
+  return {
     root,
     env: process.env,
     directory: process.cwd(),
@@ -299,7 +295,30 @@ start.action(async (flags: StartFlags) => {
     now: Date.now,
     signal: first,
     kill: second,
-  })
+  }
+}
+
+const { startFlags } = await import('./start/flags.ts')
+const start = program
+  .command('start')
+  .description('the main job on the local stack: servers, fleet, load, a live view, the proof')
+for (const [flag, help, standard] of startFlags) start.option(flag, help, standard)
+start.action(async (flags: StartFlags) => {
+  const { startCommand } = await import('./start/start.ts')
+  process.exitCode = await startCommand(flags, machine())
+})
+
+const { loadFlags } = await import('./load/flags.ts')
+const load = program
+  .command('load')
+  .description(
+    'test under load, with goals, the proof and a report; on a local stack of its own, or where the settings say',
+  )
+for (const [flag, help, standard] of loadFlags) load.option(flag, help, standard)
+load.action(async (flags: LoadFlags) => {
+  const { loadCommand } = await import('./load/command.ts')
+  const cpu = cpus()[0]?.model ?? 'unknown'
+  process.exitCode = await loadCommand(flags, { ...machine(), version, cpu, nodeVersion: process.version })
 })
 
 const { stackActions, stackFlags } = await import('./stack/flags.ts')

@@ -69,6 +69,8 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
     /^src\/start\//,
     ({ to }) => /^src\/(core|schema|process|simulate|stack|start|verify)\//.test(to) || to === 'src/define.ts',
   ],
+  // The load tester is npm start with other loads, and a report.
+  [/^src\/load\//, ({ to }) => /^src\/(core|simulate|stack|start|verify|load)\//.test(to)],
   [/^src\/main\.ts$/, ({ to }) => !to.startsWith('test/')],
   // Every other wing: core, ports, the schema, how to connect; never a room's inside, never another wing.
   [

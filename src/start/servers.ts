@@ -29,6 +29,8 @@ export interface Servers {
   readonly empty: boolean
   /** None of them is local. */
   readonly foreign: boolean
+  /** Of the local ones. */
+  readonly pids: Partial<Record<ServerName, number>>
   stop(): Promise<void>
 }
 
@@ -67,6 +69,9 @@ export async function openServers(options: ServersOptions): Promise<Servers> {
     addresses: addressesOf(settings, isGiven),
     empty,
     foreign,
+    get pids() {
+      return stack?.pids ?? {}
+    },
     stop: async () => {
       await stack?.stop()
     },

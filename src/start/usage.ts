@@ -8,6 +8,9 @@ export interface Usage {
   readonly cpuSeconds: number
 }
 
+/** A server and the processes it has started, added up. */
+export type TreeUsage = Pick<Usage, 'residentBytes' | 'cpuSeconds'>
+
 /** USER_HZ: 100 on every Linux that Node runs on. */
 const ticksPerSecond = 100
 
@@ -30,4 +33,44 @@ export function parseUsage(status: string, stat: string): Usage | null {
     cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
   }
   return Object.values(usage).some(Number.isNaN) ? null : usage
+}
+
+/**
+ * With its children, which is how PostgreSQL runs. Memory that they share is counted once; CPU of children that have ended is in it.
+ */
+export function readTreeUsage(pid: number): TreeUsage | null {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
+    const pids = children === '' ? [] : children.split(' ').map(Number)
+    let shared = 0
+    let own = 0
+    let cpuSeconds = 0
+    for (const one of [pid, ...pids]) {
+      const usage = readParts(one, one === pid)
+      if (usage === null) continue
+      shared = Math.max(shared, usage.shared)
+      own += usage.own
+      cpuSeconds += usage.cpuSeconds
+    }
+    return own + shared > 0 ? { residentBytes: own + shared, cpuSeconds } : null
+  } catch {
+    return null
+  }
+}
+
+function readParts(pid: number, withEnded: boolean): { own: number; shared: number; cpuSeconds: number } | null {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+    const bytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const ticks = fields.slice(11, withEnded ? 15 : 13).reduce((sum, field) => sum + Number(field), 0)
+    return {
+      own: bytes('RssAnon'),
+      shared: bytes('RssFile') + bytes('RssShmem'),
+      cpuSeconds: ticks / ticksPerSecond,
+    }
+  } catch {
+    return null
+  }
 }

@@ -26,6 +26,8 @@ export interface Watch {
   primed: number
   /** Set once it runs; the clock of the picture starts with it. */
   load: Senders | null
+  /** How long the load is to last; null: until somebody stops it. */
+  forMs: number | null
   /** Highest resident memory of each replica over all its lives, in bytes. */
   readonly peaks: ReadonlyMap<string, number>
   event(text: string): void
@@ -145,6 +147,7 @@ export function openWatch(options: WatchOptions): Watch {
 
   const watch: Watch = {
     primed: 0,
+    forMs: options.forMs,
     recorder,
     peaks,
     look,
@@ -159,6 +162,7 @@ export function openWatch(options: WatchOptions): Watch {
     },
     set load(running) {
       load = running
+      loads.length = 0
       startedMs = now()
     },
     event(text) {
@@ -197,7 +201,7 @@ export function openWatch(options: WatchOptions): Watch {
         phase,
         hint: 'Ctrl-C ends the run: the fleet catches up, drains, and all is verified',
         elapsedMs: startedMs === null ? 0 : elapsed(),
-        forMs: options.forMs,
+        forMs: watch.forMs,
         seed: options.seed,
         addresses: options.addresses,
         load: {
