@@ -18,7 +18,10 @@ import { stackOf } from './process/cause.ts'
 import { loadSettings } from './process/load-settings.ts'
 import type { RejectsFlags } from './rejects/command.ts'
 import type { Flag, RejectsAction } from './rejects/flags.ts'
+import type { SimulateIo } from './simulate/command.ts'
 import type { SimulateFlags } from './simulate/flags.ts'
+import type { PostgresFlags } from './simulate/postgres-flags.ts'
+import type { RedisFlags } from './simulate/redis-flags.ts'
 import type { StackAction, StackFlags } from './stack/flags.ts'
 import type { StartFlags } from './start/flags.ts'
 
@@ -176,24 +179,55 @@ for (const { action, usage, description, flags } of partitionsCommands) {
 }
 
 const { simulateFlags } = await import('./simulate/flags.ts')
-const simulateKafka = program
-  .command('simulate')
-  .description('make load of the kind the fleet is for')
-  .command('kafka')
-  .description("send a business-support system's CloudEvents, in open loop")
-for (const [flag, help, standard] of simulateFlags) simulateKafka.option(flag, help, standard)
-simulateKafka.action(async (flags: SimulateFlags) => {
-  const { settings } = settingsFor(['kafkaBrokers'])
-  const { simulateKafka } = await import('./simulate/command.ts')
-  process.exitCode = await simulateKafka(flags, {
-    settings,
-    signal: stopSignal().first,
-    now: Date.now,
-    write: flags.json ? writeError : write,
-    writeResult: write,
-    terminal: (flags.json ? process.stderr : process.stdout).isTTY,
+const { redisFlags } = await import('./simulate/redis-flags.ts')
+const { postgresFlags } = await import('./simulate/postgres-flags.ts')
+const simulate = program.command('simulate').description('make load of the kind the fleet is for')
+
+function simulator<Flags extends { readonly json?: boolean }>(
+  name: string,
+  description: string,
+  flags: readonly (readonly [flag: string, help: string, standard?: string])[],
+  needs: Needed,
+  body: () => Promise<(flags: Flags, io: SimulateIo) => Promise<number>>,
+): void {
+  const command = simulate.command(name).description(description)
+  for (const [flag, help, standard] of flags) command.option(flag, help, standard)
+  command.action(async (given: Flags) => {
+    const { settings } = settingsFor([needs])
+    const run = await body()
+    process.exitCode = await run(given, {
+      settings,
+      signal: stopSignal().first,
+      now: Date.now,
+      write: given.json ? writeError : write,
+      writeResult: write,
+      terminal: (given.json ? process.stderr : process.stdout).isTTY,
+    })
   })
-})
+}
+
+const bss = "a business-support system's CloudEvents"
+simulator<SimulateFlags>(
+  'kafka',
+  `send ${bss}, in open loop`,
+  simulateFlags,
+  'kafkaBrokers',
+  async () => (await import('./simulate/command.ts')).simulateKafka,
+)
+simulator<RedisFlags>(
+  'redis',
+  `add ${bss} to streams and read them by consumer groups, in streams of its own`,
+  redisFlags,
+  'redisUrls',
+  async () => (await import('./simulate/redis-command.ts')).simulateRedisCommand,
+)
+simulator<PostgresFlags>(
+  'postgres',
+  `COPY ${bss} into daily partitions and query them, in a schema of its own`,
+  postgresFlags,
+  'postgresUrl',
+  async () => (await import('./simulate/postgres-command.ts')).simulatePostgresCommand,
+)
 
 program
   .command('verify')

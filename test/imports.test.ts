@@ -70,7 +70,7 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
     ({ to }) => /^src\/(core|schema|process|simulate|stack|start|verify)\//.test(to) || to === 'src/define.ts',
   ],
   // The load tester is npm start with other loads, and a report.
-  [/^src\/load\//, ({ to }) => /^src\/(core|simulate|stack|start|verify|load)\//.test(to)],
+  [/^src\/load\//, ({ to }) => /^src\/((core|simulate|stack|start|verify|load)\/|process\/connect-)/.test(to)],
   [/^src\/main\.ts$/, ({ to }) => !to.startsWith('test/')],
   // Every other wing: core, ports, the schema, how to connect; never a room's inside, never another wing.
   [
@@ -88,6 +88,7 @@ const exceptions: Readonly<Record<string, string>> = {
     'a missing day is made on demand, by the one piece of code that makes days',
   'src/simulate/command.ts -> src/flow/consume/kafkajs-mend.ts': 'whoever makes a client of kafkajs mends it first',
   'src/simulate/kafka.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',
+  'src/simulate/postgres.ts -> src/flow/persist/copy-transaction.ts': 'one way to send a COPY',
   'src/stack/kafka.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',
   'src/start/fleet.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',
   'src/verify/verify.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',

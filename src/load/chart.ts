@@ -25,7 +25,7 @@ export interface ChartOptions {
 
 const width = 480
 const height = 220
-const left = 52
+const left = 56
 const right = 8
 const top = 8
 const bottom = 24
@@ -127,7 +127,7 @@ function path(
 
 /** Four or five round steps from zero. */
 export function linearTicks(highest: number): number[] {
-  const wanted = highest > 0 ? highest : 1
+  const wanted = highest > 1e-9 ? highest : 1
   const rough = wanted / 4
   const power = 10 ** Math.floor(Math.log10(rough))
   const step = ([1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) as number) * power

@@ -3,7 +3,7 @@ import { count } from '../core/count.ts'
 import { brief, bytes, milliseconds } from '../start/style.ts'
 import { type ChartOptions, clockText, escapeText, renderChart, type Series } from './chart.ts'
 import { failures } from './print.ts'
-import type { Latencies, LoadResult, SuiteResult } from './result.ts'
+import { type Latencies, type LoadResult, readRows, type SuiteResult } from './result.ts'
 
 export function renderPage(result: LoadResult, p99LimitMs: number): string {
   const { machine, passed } = result
@@ -82,6 +82,7 @@ ${charts(suite, publishes, p99LimitMs).map(chartCard).join('\n')}
 <div class="charts">
 ${latencyTable(suite)}
 ${processTable(suite)}
+${readersTable(suite)}
 </div>
 </section>`
 }
@@ -180,6 +181,15 @@ function processTable({ cpuSecondsPerMillion, memoryPeak, seconds }: SuiteResult
   return `<div class="card wide"><h3>Processes, over ${clockText(seconds)}</h3><table><thead><tr><th scope="col"></th><th scope="col">CPU per million events</th><th scope="col">highest memory</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`
 }
 
+function readersTable({ readers }: SuiteResult): string {
+  if (readers === null) return ''
+  const rows = readRows(readers).map(
+    ([what, many, p50, p99]) =>
+      `<tr><th scope="row">${escapeText(what)}</th><td>${count(many)}</td><td>${ms(p50)}</td><td>${ms(p99)}</td></tr>`,
+  )
+  return `<div class="card wide"><h3>Readers beside it</h3><table><thead><tr><th scope="col"></th><th scope="col">many</th><th scope="col">p50</th><th scope="col">p99</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`
+}
+
 const style = `
 :root{--paper:#f6f7f9;--card:#fff;--ink:#1a1f27;--quiet:#667085;--rule:#e3e7ee;--good:#0f7b4f;--good-bg:#dff5ea;--bad:#b42318;--bad-bg:#fde8e6;
 --c0:#98a2b3;--c1:#2563eb;--c2:#c2600a;--c3:#0d8f83;--c4:#c11574;--c5:#6d3bd6;--c6:#4d7c0f;--c7:#0284c7;--c8:#a16207}
@@ -217,5 +227,6 @@ svg{display:block;width:100%;height:auto}
 .swatch{display:inline-block;width:14px;height:0;border-top:3px solid currentColor;border-radius:2px;margin-right:6px;vertical-align:4px}.swatch.dashed{border-top-style:dotted}
 ${Array.from({ length: 9 }, (_, n) => `.line.c${n}{stroke:var(--c${n})}.legend .c${n} .swatch{color:var(--c${n})}`).join('')}
 footer{margin-top:24px}
+@media (max-width:560px){.tick{font-size:14px}th,td{padding:5px 6px}}
 @media print{body{background:#fff}.card{break-inside:avoid}}
 `

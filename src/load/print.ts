@@ -1,35 +1,27 @@
 /** The end of a load test for people: a table of the runs, each goal with what was measured, the proof. */
 import { count } from '../core/count.ts'
+import { renderTable } from '../simulate/table.ts'
 import { bytes, milliseconds, type Paint } from '../start/style.ts'
 import { renderVerify } from '../verify/print.ts'
-import type { LoadResult, SuiteResult } from './result.ts'
+import { type LoadResult, readRows, type SuiteResult } from './result.ts'
 
 const columns = ['', 'events', 'per s', 'p50', 'p95', 'p99', 'p99.9', 'max', 'caught up', ''] as const
 
 export function renderResult(result: LoadResult, paint: Paint): string {
   const rows = result.suites.map((suite) => [...cells(suite), suite.kept ? 'kept' : 'MISSED'])
-  const widths = columns.map((name, index) =>
-    Math.max(name.length, ...rows.map((row) => (row[index] as string).length)),
-  )
-  const line = (row: readonly string[]) =>
-    row
-      .map((cell, index) =>
-        index === 0 || index === row.length - 1 ? cell.padEnd(widths[index]!) : cell.padStart(widths[index]!),
-      )
-      .join('  ')
-      .trimEnd()
+  const [head = '', ...lines] = renderTable(columns, rows).trimEnd().split('\n')
   const end = result.publishes ? 'published' : 'stored'
-  const lines = [
+  const text = [
     '',
     paint(
       `From due to ${end}, on ${result.replicas} replicas and ${result.partitions} partitions; seed ${result.seed}`,
       'bold',
     ),
-    paint(line(columns), 'dim'),
-    ...rows.map((row, index) => paintLast(line(row), result.suites[index] as SuiteResult, paint)),
+    paint(head, 'dim'),
+    ...lines.map((line, index) => paintLast(line, result.suites[index] as SuiteResult, paint)),
     '',
     ...result.suites.flatMap((suite) => goalLines(suite, paint)),
-    ...result.suites.flatMap((suite) => usageLine(suite)),
+    ...result.suites.flatMap((suite) => [...usageLine(suite), ...readerLines(suite)]),
     '',
     renderVerify(result.proof, result.publishes).trimEnd(),
     ...result.troubles.map((text) => `but: ${text}`),
@@ -38,7 +30,7 @@ export function renderResult(result: LoadResult, paint: Paint): string {
       ? paint('PASSED: every goal is kept, nothing is lost', 'bold', 'green')
       : paint(`FAILED: ${failures(result).join('; ')}`, 'bold', 'red'),
   ]
-  return `${lines.join('\n')}\n`
+  return `${text.join('\n')}\n`
 }
 
 function cells({ name, sent, ratePerSecond, stored, published, catchUpSeconds }: SuiteResult): string[] {
@@ -75,6 +67,17 @@ function usageLine({ name, cpuSecondsPerMillion, memoryPeak }: SuiteResult): str
     ([process, seconds]) => `${process} ${seconds.toFixed(1)} s, ${bytes(memoryPeak[process] ?? Number.NaN)}`,
   )
   return parts.length === 0 ? [] : ['', `${name}: CPU per million events, highest memory`, ...wrapped(parts)]
+}
+
+function readerLines({ name, readers }: SuiteResult): string[] {
+  if (readers === null) return []
+  const rows = readRows(readers).map(([what, many, p50, p99]) => [
+    what,
+    count(many),
+    milliseconds(p50),
+    milliseconds(p99),
+  ])
+  return ['', `${name}: readers beside it`, renderTable(['', 'many', 'p50', 'p99'], rows).trimEnd()]
 }
 
 /** Two to a line. */

@@ -2,6 +2,7 @@
 import type { LatencyHistogram } from '../core/latency.ts'
 import type { VerifyResult } from '../verify/verify.ts'
 import type { Judged } from './judge.ts'
+import type { ReadersStats } from './readers.ts'
 import type { Sample } from './samples.ts'
 import type { SuiteName } from './suites.ts'
 
@@ -36,6 +37,8 @@ export interface SuiteResult {
   /** Seconds of CPU per million events sent, by process. */
   readonly cpuSecondsPerMillion: Readonly<Record<string, number>>
   readonly memoryPeak: Readonly<Record<string, number>>
+  /** What read beside it; null: nothing did. */
+  readonly readers: ReadersStats | null
   readonly samples: readonly Sample[]
 }
 
@@ -59,6 +62,27 @@ export interface LoadResult {
 export function latenciesOf(histogram: LatencyHistogram): Latencies {
   const of = (share: number) => (histogram.count === 0 ? null : Math.round(histogram.percentile(share) * 100) / 100)
   return { count: histogram.count, p50: of(0.5), p95: of(0.95), p99: of(0.99), p999: of(0.999), max: of(1) }
+}
+
+/** [what, how many, p50, p99] of everything that read beside a run. */
+export function readRows({
+  streams,
+  queries,
+}: ReadersStats): [what: string, count: number, p50: number, p99: number][] {
+  return [
+    ...(streams?.groups ?? []).map(({ group, read, readMsP50, readMsP99 }): [string, number, number, number] => [
+      `entries to the group ${group}`,
+      read,
+      readMsP50,
+      readMsP99,
+    ]),
+    ...queries.reads.map((one): [string, number, number, number] => [
+      `queries ${one.kind}`,
+      one.queries,
+      one.msP50,
+      one.msP99,
+    ]),
+  ]
 }
 
 /** Without what only charts want: for one line. */

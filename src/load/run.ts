@@ -5,9 +5,10 @@ import type { Room } from '../core/marks.ts'
 import { createProfile } from '../simulate/profile.ts'
 import type { Fleet } from '../start/fleet.ts'
 import { milliseconds } from '../start/style.ts'
-import { readTreeUsage, type TreeUsage } from '../start/usage.ts'
+import { readTreeUsage, readUsage, type TreeUsage } from '../start/usage.ts'
 import type { LoadOptions } from './flags.ts'
 import { judge, kneeOf } from './judge.ts'
+import { startReaders } from './readers.ts'
 import { latenciesOf, type SuiteResult } from './result.ts'
 import { createSampler, type Sampler } from './samples.ts'
 import type { Suite } from './suites.ts'
@@ -49,6 +50,9 @@ export async function runSuite({
     await fleet.caughtUp('settle')
   }
 
+  const readers = options.readers && !signal.aborted ? startReaders(fleet, seed, now) : null
+  const orFailure = <T>(work: Promise<T>): Promise<T> =>
+    readers === null ? fleet.orFailure(work) : Promise.race([fleet.orFailure(work), readers.failed])
   const restarts = () => replicas.reduce((sum, replica) => sum + replica.restarts, 0)
   const restartsBefore = restarts()
   const sending = fleet.load(
@@ -56,7 +60,7 @@ export async function runSuite({
     processes,
   )
   const usage = () => usageOf(fleet, sending.pids)
-  const startedMs = await fleet.orFailure(sending.begun)
+  const startedMs = await orFailure(sending.begun)
   watch.recorder.mark()
   const usageBefore = usage()
   const sampler = createSampler({
@@ -79,13 +83,15 @@ export async function runSuite({
     suite.scheduleMs + startedMs - now(),
   )
   let usageAtEnd: Record<string, TreeUsage | null> | null = null
-  const stats = await fleet.orFailure(sending.done).finally(() => clearTimeout(scheduleOver))
+  const stats = await orFailure(sending.done).finally(() => clearTimeout(scheduleOver))
   const loadEndedMs = now()
   watch.phase = `${suite.name}: catching up`
   await fleet.caughtUp(last)
   const arrivedMs = now()
-  const senders = usageAtEnd ?? {}
-  const usageAfter = { ...senders, ...usage() }
+  // The senders are gone by now: theirs is what they had used when the schedule was over.
+  const gone: Record<string, TreeUsage | null> = usageAtEnd ?? {}
+  const usageAfter = Object.fromEntries(Object.entries(usage()).map(([name, one]) => [name, one ?? gone[name] ?? null]))
+  const read = (await readers?.stop()) ?? null
   await fleet.caughtUp('settle')
   await watch.look()
   sampler.look()
@@ -134,6 +140,7 @@ export async function runSuite({
     ),
     cpuSecondsPerMillion: perMillion(usageBefore, usageAfter, stats.produced),
     memoryPeak: peaks(samples),
+    readers: read,
     samples,
   }
 }
@@ -152,8 +159,11 @@ function usageOf({ replicas, servers }: Fleet, senders: readonly number[]): Reco
   )
   for (const [index, pid] of senders.entries()) of.push([senders.length === 1 ? 'sender' : `sender-${index + 1}`, pid])
   for (const [name, pid] of Object.entries(servers.pids)) if (pid !== undefined) of.push([name, pid])
-  of.push(['this view', process.pid])
-  return Object.fromEntries(of.map(([name, pid]) => [name, readTreeUsage(pid)]))
+  return {
+    ...Object.fromEntries(of.map(([name, pid]) => [name, readTreeUsage(pid)])),
+    // Without its children, which are all of the above.
+    'this view': readUsage(process.pid),
+  }
 }
 
 function perMillion(

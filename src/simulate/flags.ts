@@ -99,7 +99,7 @@ export function readProfile(
   return { name, rate, peak, periodMs }
 }
 
-function readSize(text: string): [number, number] {
+export function readSize(text: string): [number, number] {
   const [low, high = low] = text.split('-', 2) as [string, string?]
   const range = [bytesFlag('size', low, 150, 900_000), bytesFlag('size', high, 150, 900_000)] as [number, number]
   if (range[0] > range[1]) throw usage(`--size reads '${text}'.`, 'Write the smaller size first.')

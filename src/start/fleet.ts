@@ -61,6 +61,7 @@ export interface Fleet {
   readonly servers: Servers
   readonly logs: string
   readonly topic: string
+  readonly table: string
   readonly publishes: boolean
   readonly partitions: number
   readonly replicas: readonly Replica[]
@@ -119,7 +120,7 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
   mkdirSync(logs, { recursive: true })
   const { settings } = servers
   const consumer = await loadConsumer(consumerName)
-  const { topic } = consumer.definition
+  const { topic, table } = consumer.definition
   const publishes = consumer.definition.route !== undefined && settings.redisUrls.length > 0
   await migrateAll(settings, signal)
   const { partitions, ends } = await prepareTopic(settings, topic, options.partitions)
@@ -210,6 +211,7 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
     servers,
     logs,
     topic,
+    table,
     publishes,
     partitions,
     replicas,
