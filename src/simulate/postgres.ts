@@ -168,7 +168,8 @@ async function prepare(
 }
 
 async function schemaOf(client: pg.Client, table: string): Promise<string> {
-  const found = 'SELECT relnamespace::regnamespace::text AS schema FROM pg_class WHERE oid = to_regclass($1)'
+  const found =
+    'SELECT nspname AS schema FROM pg_namespace n JOIN pg_class c ON c.relnamespace = n.oid WHERE c.oid = to_regclass($1)'
   const { rows } = await client.query(found, [table])
   if (rows.length === 0) {
     throw new FatalError('USAGE', `There is no table ${table}.`, 'Name one like public.cloud_events.')
