@@ -187,7 +187,7 @@ function readersTable({ readers }: SuiteResult): string {
     ([what, many, p50, p99]) =>
       `<tr><th scope="row">${escapeText(what)}</th><td>${count(many)}</td><td>${ms(p50)}</td><td>${ms(p99)}</td></tr>`,
   )
-  return `<div class="card wide"><h3>Readers beside it</h3><table><thead><tr><th scope="col"></th><th scope="col">many</th><th scope="col">p50</th><th scope="col">p99</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`
+  return `<div class="card wide"><h3>Readers beside it</h3><table><thead><tr><th scope="col"></th><th scope="col">how many</th><th scope="col">p50</th><th scope="col">p99</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`
 }
 
 const style = `

@@ -77,7 +77,7 @@ function readerLines({ name, readers }: SuiteResult): string[] {
     milliseconds(p50),
     milliseconds(p99),
   ])
-  return ['', `${name}: readers beside it`, renderTable(['', 'many', 'p50', 'p99'], rows).trimEnd()]
+  return ['', `${name}: readers beside it`, renderTable(['', 'how many', 'p50', 'p99'], rows).trimEnd()]
 }
 
 /** Two to a line. */
