@@ -13,7 +13,8 @@ const beginning = Promise.withResolvers<number>()
 const post = (message: SenderMessage) =>
   new Promise<void>((resolve) => process.send?.(message, undefined, {}, () => resolve()))
 
-process.on('disconnect', () => process.exit(1))
+const orphaned = () => process.exit(1)
+process.on('disconnect', orphaned)
 process.on('message', (order: SenderOrder) => {
   if (order.type === 'begin') beginning.resolve(order.startedMs)
   else if (order.type === 'stop') stop.abort()
@@ -39,5 +40,6 @@ async function work({ settings, plan }: Extract<SenderOrder, { type: 'work' }>):
     const { code, message, remedy } = error instanceof FatalError ? error : kafkaFailure(error, settings)
     await post({ type: 'failed', code, message, remedy })
   }
+  process.off('disconnect', orphaned)
   process.disconnect()
 }
