@@ -68,6 +68,14 @@ test('the shapes: a constant is exact, a ramp rises and holds, a spike is a quar
     [0, 10_000, 20_000, 90_000].map((ms) => at('ramp').rateAt(ms)),
     [1000, 2500, 4000, 4000],
   )
+  // 1,000 a second and 150 more with each second: 17,500 in ten seconds, 50,000 in twenty.
+  for (const [index, ms] of [
+    [17_500, 10_000],
+    [50_000, 20_000],
+    [54_000, 21_000],
+  ] as const) {
+    assert.ok(Math.abs(at('ramp').dueMs(index) - ms) < 1e-6, `${index}: ${at('ramp').dueMs(index)}`)
+  }
   assert.deepEqual(
     [0, 7499, 7500, 12_499, 12_500, 29_000].map((ms) => at('spike').rateAt(ms)),
     [1000, 1000, 4000, 4000, 1000, 4000],
