@@ -25,7 +25,7 @@ export interface ChartOptions {
 
 const width = 480
 const height = 220
-const left = 56
+const left = 66
 const right = 8
 const top = 8
 const bottom = 24

@@ -147,7 +147,16 @@ function charts({ samples, goals }: SuiteResult, publishes: boolean, p99LimitMs:
       format: (value) => `${Math.round(value * 100)} %`,
       series: perProcess(({ cpu }, name) => cpu[name]),
     },
-    { title: 'Memory', times, format: bytes, series: perProcess(({ memory }, name) => memory[name]) },
+    {
+      title: 'Memory',
+      times,
+      // So that the axis has round numbers.
+      format: (mebibytes) => `${count(mebibytes)} MiB`,
+      series: perProcess(({ memory }, name) => {
+        const used = memory[name]
+        return used === undefined ? undefined : used / 1024 ** 2
+      }),
+    },
   ]
 }
 
