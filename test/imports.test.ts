@@ -88,7 +88,7 @@ const exceptions: Readonly<Record<string, string>> = {
     'a missing day is made on demand, by the one piece of code that makes days',
   'src/simulate/command.ts -> src/flow/consume/kafkajs-mend.ts': 'whoever makes a client of kafkajs mends it first',
   'src/simulate/kafka.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',
-  'src/simulate/postgres.ts -> src/flow/persist/copy-transaction.ts': 'one way to send a COPY',
+  'src/simulate/postgres-store.ts -> src/flow/persist/copy-transaction.ts': 'one way to send a COPY',
   'src/stack/kafka.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',
   'src/start/fleet.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',
   'src/verify/verify.ts -> src/flow/consume/kafkajs-mend.ts': 'the same',

@@ -14,6 +14,8 @@ import { openLoop } from './open-loop.ts'
 import { createProfile } from './profile.ts'
 import { createRandom } from './random.ts'
 import type { RedisPlan } from './redis-flags.ts'
+import { claim, consume, Group, type GroupStats, waitFor } from './redis-groups.ts'
+import { quantile } from './stats.ts'
 
 export interface SimulateRedisOptions extends RedisPlan {
   /** A connection of its own, of one node. */
@@ -21,20 +23,6 @@ export interface SimulateRedisOptions extends RedisPlan {
   readonly signal: AbortSignal
   readonly now: () => number
   readonly onStats?: (stats: RedisStats) => void
-}
-
-export interface GroupStats {
-  readonly group: string
-  /** Deliveries, those by claims not among them. */
-  readonly read: number
-  readonly acknowledged: number
-  readonly claimed: number
-  /** Left by a consumer on purpose. */
-  readonly abandoned: number
-  /** Added by us, and not yet acknowledged. */
-  readonly behind: number
-  readonly readMsP50: number
-  readonly readMsP99: number
 }
 
 export interface RedisStats {
@@ -52,12 +40,8 @@ export interface RedisStats {
 }
 
 const inFlightMax = 8
-/** Shorter than any command timeout: a blocked reader is no dead connection. */
-const blockMs = 200
 const stuckMs = 20_000
 const statsMs = 1000
-
-type Entry = [id: string, fields: string[] | null]
 
 export const madeKey = (prefix: string) => `${prefix}:made`
 export const simulatedKey = (prefix: string, stream: number) => `${prefix}:{${stream}}`
@@ -191,34 +175,6 @@ async function createGroup(client: Redis, key: string, group: string, isOurs: bo
   }
 }
 
-class Group {
-  readonly name: string
-  readonly readMs = new LatencyHistogram()
-  read = 0
-  acknowledged = 0
-  claimed = 0
-  abandoned = 0
-  constructor(name: string) {
-    this.name = name
-  }
-  stats(added: number | null): GroupStats {
-    const { name, read, acknowledged, claimed, abandoned, readMs } = this
-    return {
-      group: name,
-      read,
-      acknowledged,
-      claimed,
-      abandoned,
-      behind: added === null ? Math.max(0, read - acknowledged) : Math.max(0, added - acknowledged),
-      readMsP50: quantile(readMs, 0.5),
-      readMsP99: quantile(readMs, 0.99),
-    }
-  }
-}
-
-const quantile = (histogram: LatencyHistogram | undefined, share: number) =>
-  histogram === undefined || histogram.count === 0 ? 0 : Math.round(histogram.percentile(share) * 10) / 10
-
 function startAdding(client: Redis, keys: readonly string[], startedMs: number, options: SimulateRedisOptions) {
   const { rate, profile, now, signal, maxlen, ttlMs, seed, size } = options
   const isPaced = rate !== Number.POSITIVE_INFINITY
@@ -274,96 +230,6 @@ function startAdding(client: Redis, keys: readonly string[], startedMs: number, 
   }
 }
 
-async function consume(
-  client: Redis,
-  keys: readonly string[],
-  group: Group,
-  consumer: string,
-  { count, workMs, abandon, now }: SimulateRedisOptions,
-  luck: { unit(): number },
-  stop: AbortSignal,
-): Promise<void> {
-  const newest = keys.map(() => '>')
-  while (!stop.aborted) {
-    const reply = (await client.xreadgroup(
-      'GROUP',
-      group.name,
-      consumer,
-      'COUNT',
-      count,
-      'BLOCK',
-      blockMs,
-      'STREAMS',
-      ...keys,
-      ...newest,
-    )) as [key: string, entries: Entry[]][] | null
-    if (reply === null) continue
-    const atMs = now()
-    const acks = client.pipeline()
-    for (const [key, entries] of reply) {
-      group.read += entries.length
-      const done: string[] = []
-      for (const [id, fields] of entries) {
-        const due = dueOf(fields)
-        if (due !== null) group.readMs.record(atMs - due)
-        if (abandon > 0 && luck.unit() < abandon) group.abandoned++
-        else done.push(id)
-      }
-      if (done.length > 0) acks.xack(key, group.name, ...done)
-    }
-    if (workMs > 0) await waitFor(workMs, stop)
-    for (const [error, taken] of (await acks.exec()) ?? []) {
-      if (error !== null) throw error
-      group.acknowledged += taken as number
-    }
-  }
-}
-
-/** What the entry says of itself; of the fleet's entries the event's own time. */
-function dueOf(fields: readonly string[] | null): number | null {
-  if (fields === null) return null
-  const at = fields.indexOf('due')
-  if (at >= 0) return Number(fields[at + 1])
-  const time = /"time":"([^"]+)"/.exec(fields[1] ?? '')?.[1]
-  const ms = time === undefined ? Number.NaN : Date.parse(time)
-  return Number.isNaN(ms) ? null : ms
-}
-
-/** What has been idle for too long is taken over and acknowledged. */
-async function claim(
-  client: Redis,
-  keys: readonly string[],
-  group: Group,
-  { claimIdleMs, count }: SimulateRedisOptions,
-  stop: AbortSignal,
-): Promise<void> {
-  while (!stop.aborted) {
-    await waitFor(Math.max(50, claimIdleMs / 2), stop)
-    for (const key of keys) {
-      let cursor = '0-0'
-      do {
-        const [next, entries] = (await client.xautoclaim(
-          key,
-          group.name,
-          'claimer',
-          claimIdleMs,
-          cursor,
-          'COUNT',
-          count,
-        )) as [string, Entry[]]
-        const ids = entries.map(([id]) => id)
-        if (ids.length > 0) {
-          group.claimed += ids.length
-          // Not in one line with +=, which would take the sum from before the wait.
-          const taken = await client.xack(key, group.name, ...ids)
-          group.acknowledged += taken
-        }
-        cursor = next
-      } while (cursor !== '0-0' && !stop.aborted)
-    }
-  }
-}
-
 /** Until every group has acknowledged everything; where streams are trimmed, until nothing moves any more. */
 async function drained(
   groups: readonly Group[],
@@ -382,11 +248,3 @@ async function drained(
     await sleep(20)
   }
 }
-
-const waitFor = (ms: number, signal: AbortSignal): Promise<void> =>
-  ms === Number.POSITIVE_INFINITY
-    ? new Promise((resolve) => {
-        if (signal.aborted) resolve()
-        signal.addEventListener('abort', () => resolve(), { once: true })
-      })
-    : sleep(ms, undefined, { signal }).catch(() => {})

@@ -36,10 +36,12 @@ export type Counted = Omit<
   readonly acknowledged: LatencyHistogram
 }
 
+/** In ms, to a tenth; 0 where there is nothing. */
+export const quantile = (histogram: LatencyHistogram | undefined, share: number): number =>
+  histogram === undefined || histogram.count === 0 ? 0 : Math.round(histogram.percentile(share) * 10) / 10
+
 export function statsOf(counted: Counted): SimulateStats {
   const { events, duplicates, poison, late, acknowledged } = counted
-  const quantile = (histogram: LatencyHistogram, share: number) =>
-    histogram.count === 0 ? 0 : Math.round(histogram.percentile(share) * 10) / 10
   return {
     ...counted,
     produced: events + duplicates + poison,
