@@ -2,7 +2,7 @@
  * The yardstick: one psql-like stream that COPYs a file of binary rows. Run as a process of its own, so that it competes for the cores as a replica
  * would. The file is read and framed before the clock starts: what is measured is PostgreSQL, with as little client as can be.
  *
- *   node bench/raw-copy.ts <url> <table> <file>...     one connection per file, all at once; prints {"seconds": n}
+ *   node bench/raw-copy.ts <url> <table> <file>...     one connection per file, all at once; tells its parent {seconds}
  */
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
@@ -66,4 +66,7 @@ const from = performance.now()
 await Promise.all(clients.map((client, index) => copy(client, all[index] as Buffer[])))
 const seconds = (performance.now() - from) / 1000
 await Promise.all(clients.map((client) => client.end()))
-process.stdout.write(`${JSON.stringify({ seconds })}\n`)
+process.send?.({ seconds })
+// Its parent reads what it has used while it is still there.
+await new Promise((resolve) => process.once('SIGTERM', resolve))
+process.disconnect?.()

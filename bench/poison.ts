@@ -1,0 +1,80 @@
+/** What bad records cost: the same process and the same number of records, clean and with one bad one in a thousand, in turns. */
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { simulate } from '../src/simulate/kafka.ts'
+import { median } from './median.ts'
+import { startReplica } from './replica.ts'
+import { topic, unexplained, type World } from './world.ts'
+
+const sum = (numbers: Iterable<number>) => [...numbers].reduce((total, one) => total + one, 0)
+
+export async function poison(world: World, events: number, rounds: number): Promise<void> {
+  const { say } = world
+  const dirtyEnds = await produce(world, events, 1, 0.001)
+  const ends = await produce(world, events, 2, 0)
+  // Either part may be a little more than was asked for, where the client sent a request again.
+  const dirty = sum(dirtyEnds.values())
+  const count = Math.min(dirty, sum(ends.values()) - dirty)
+  const parts = { clean: dirtyEnds, poison: new Map([...dirtyEnds.keys()].map((partition) => [partition, 0])) }
+  const names = ['clean', 'poison'] as const
+  say('warming up')
+  await pass(world, parts.clean, count)
+  const rates = { clean: [] as number[], poison: [] as number[] }
+  for (let round = 0; round < rounds; round++) {
+    for (const name of round % 2 === 0 ? names : names.toReversed()) {
+      const rate = await pass(world, parts[name], count)
+      rates[name].push(rate)
+      say(`  round ${round + 1} ${name.padEnd(6)} ${Math.round(rate)} records/s`)
+    }
+  }
+  const [clean, bad] = [median(rates.clean), median(rates.poison)]
+  process.stdout.write(`clean ${Math.round(clean)} records/s, one bad in a thousand ${Math.round(bad)}: `)
+  process.stdout.write(`${(bad / clean).toFixed(2)} of clean\n`)
+}
+
+async function produce(world: World, events: number, seed: number, share: number): Promise<Map<number, number>> {
+  const { stack, signal, say } = world
+  say(`producing ${events} events${share > 0 ? `, ${share * 1000} of a thousand bad` : ''}`)
+  await simulate({
+    kafka: { brokers: [stack.kafka] },
+    topic,
+    seed,
+    rate: Number.POSITIVE_INFINITY,
+    events,
+    poison: share,
+    acks: 1,
+    signal,
+    now: Date.now,
+    explain: unexplained,
+  })
+  return world.ends()
+}
+
+/** Records per second from these offsets on, stored and published. */
+async function pass(world: World, begins: ReadonlyMap<number, number>, records: number): Promise<number> {
+  const { sql, signal, logs } = world
+  await world.reset()
+  await sql.query(
+    `INSERT INTO ledger (consumer, topic, partition, start_offset, next_offset)
+     SELECT 'cloud-events', $1, * FROM unnest($2::int[], $3::bigint[], $3::bigint[])`,
+    [topic, [...begins.keys()], [...begins.values()]],
+  )
+  const replica = await startReplica(world.env(true), join(logs, 'replica.log'))
+  const from = performance.now()
+  let passed = 0
+  let movedAt = from
+  while (passed < records) {
+    await sleep(50, undefined, { signal })
+    const found = (await replica.status()).rooms.publish.records
+    if (found > passed) movedAt = performance.now()
+    else if (performance.now() - movedAt > 60_000)
+      throw new Error(`nothing has moved for a minute: ${passed} of ${records}`)
+    passed = found
+  }
+  const seconds = (performance.now() - from) / 1000
+  await replica.stop()
+  const { rows } = await sql.query('SELECT sum(stored + duplicated + rejected)::int AS passed FROM ledger')
+  // Of a part of the topic, the next part may be under way.
+  if (rows[0].passed < records) throw new Error(`${rows[0].passed} of ${records} records passed`)
+  return records / seconds
+}

@@ -1,0 +1,115 @@
+/**
+ * The world of a bench: one local stack, a topic with the events that everybody drains, and empty tables, streams and marks before each drain.
+ *
+ * The events travel in binary mode, for a sink on Kafka Connect can only make columns of headers, and each record's key is its row's key, for that
+ * sink can't compute one. All contenders get the same topic.
+ */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Redis } from 'ioredis'
+import kafkajs from 'kafkajs'
+import pg from 'pg'
+import { dayOf } from '../src/core/day.ts'
+import { FatalError } from '../src/core/errors.ts'
+import { migrate } from '../src/schema/migrate.ts'
+import { ensurePartitions } from '../src/schema/partitions.ts'
+import { ensureTopic } from '../src/simulate/topic.ts'
+import { type Stack, startStack } from '../src/stack/stack.ts'
+
+export const root = fileURLToPath(new URL('..', import.meta.url))
+export const topic = 'cloud-events'
+
+export interface World {
+  readonly stack: Stack
+  readonly sql: pg.Client
+  readonly redis: Redis
+  readonly kafka: kafkajs.Kafka
+  readonly logs: string
+  readonly today: number
+  readonly signal: AbortSignal
+  readonly say: (text: string) => void
+  /** Empty tables, streams and marks: the same topic can be drained anew. */
+  reset(): Promise<void>
+  /** Where the topic's partitions end. */
+  ends(): Promise<Map<number, number>>
+  /** Settings of a replica, with a group of its own. */
+  env(streams: boolean): Record<string, string>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export interface WorldOptions {
+  readonly partitions: number
+  readonly signal: AbortSignal
+  readonly say: (text: string) => void
+  /** NAME=VALUE, for replicas. */
+  readonly settings?: readonly string[]
+  readonly postgres?: Record<string, string>
+}
+
+/** A bench has no settings to blame: whatever the client says ends it. */
+export const unexplained = (error: unknown) =>
+  new FatalError('KAFKA_CRASHED', String(error), 'See the log of the stack.', error)
+
+export async function openWorld({ partitions, signal, say, settings = [], postgres }: WorldOptions): Promise<World> {
+  const open = new AsyncDisposableStack()
+  say('starting Kafka, PostgreSQL and Redis')
+  const stack = open.use(
+    // When a row was committed is the same question for every contender, answered by the database.
+    await startStack({
+      root,
+      name: 'bench',
+      fresh: true,
+      lasting: true,
+      postgres: { track_commit_timestamp: 'on', ...postgres },
+      signal,
+    }),
+  )
+  const logs = join(root, '.local/stacks/bench/logs')
+  mkdirSync(logs, { recursive: true })
+  const sql = new pg.Client({ connectionString: stack.postgres })
+  // The stack ends before this connection when something fails; what failed is what should be read.
+  sql.on('error', () => {})
+  await sql.connect()
+  open.defer(() => sql.end().catch(() => {}))
+  const redis = new Redis(stack.redis)
+  redis.on('error', () => {})
+  open.defer(() => redis.disconnect())
+  await migrate({ session: sql, signal })
+  const kafka = new kafkajs.Kafka({ brokers: [stack.kafka], logLevel: kafkajs.logLevel.ERROR })
+  await ensureTopic(kafka, topic, { partitions, replicationFactor: 1 })
+  const today = dayOf(Date.now())
+  let group = 0
+  return {
+    stack,
+    sql,
+    redis,
+    kafka,
+    logs,
+    today,
+    signal,
+    say,
+    async reset() {
+      await sql.query('TRUNCATE ledger, rejects, cloud_events')
+      await ensurePartitions(sql, 'cloud_events', [today - 1, today, today + 1], { signal })
+      await redis.flushdb()
+      await sql.query('CHECKPOINT')
+    },
+    async ends() {
+      const admin = kafka.admin()
+      await admin.connect()
+      const ends = await admin.fetchTopicOffsets(topic)
+      await admin.disconnect()
+      return new Map(ends.map(({ partition, high }) => [partition, Number(high)]))
+    },
+    env: (streams) => ({
+      MILLRACE_KAFKA: stack.kafka,
+      MILLRACE_POSTGRES: stack.postgres,
+      MILLRACE_REDIS: streams ? stack.redis : 'off',
+      MILLRACE_GROUP: `bench-${++group}`,
+      MILLRACE_LOG_LEVEL: 'warn',
+      ...Object.fromEntries(settings.map((pair) => pair.split('=', 2) as [string, string])),
+    }),
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  }
+}
