@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Contender, Started } from './contenders/contender.ts'
-import { type Usage, usageOf } from './usage.ts'
+import { cpuSeconds, peakMiB, type Servers, serverCpu } from './used.ts'
 import type { World } from './world.ts'
 
 export interface Drained {
@@ -12,45 +12,55 @@ export interface Drained {
   readonly rows: number
   readonly seconds: number
   /** CPU seconds per million events, by process. */
-  readonly cpu: Readonly<Record<'contender' | 'kafka' | 'postgres' | 'redis', number>>
-  /** Highest resident memory of the contender. */
+  readonly cpu: Readonly<Record<'contender' | keyof Servers, number>>
+  /** Highest resident memory of the contender, all its processes added up. */
   readonly residentMiB: number
   readonly walBytes: number
   readonly diskBytes: number
 }
 
-const stillMs = 60_000
+/** Kafka Connect takes more than a minute to start on a machine that has other things to do. */
+const stillMs = 120_000
 const lookMs = 100
+const diskBytes = "(SELECT sum(pg_total_relation_size(relid))::float8 FROM pg_partition_tree('cloud_events'))"
 
-export async function drain(world: World, contender: Contender, events: number): Promise<Drained> {
-  const { sql, stack } = world
-  await world.reset()
-  const [{ lsn }] = (await sql.query('SELECT pg_current_wal_lsn() AS lsn')).rows
-  const inserted = await insertedRows(world)
-  const servers = Object.entries(stack.pids) as ['kafka' | 'postgres' | 'redis', number][]
-  const before = new Map(servers.map(([name, pid]) => [name, usageOf(pid)]))
+export async function drain(
+  world: World,
+  contender: Contender,
+  events: number,
+  { keepRows = false } = {},
+): Promise<Drained> {
+  const { sql } = world
+  await world.reset({ keepRows })
+  const beginning = (
+    await sql.query<{ lsn: string; disk: number; now: Date }>(
+      `SELECT pg_current_wal_lsn() AS lsn, ${diskBytes} AS disk, clock_timestamp() AS now`,
+    )
+  ).rows[0]!
+  const there = { rows: await stored(world), inserted: await insertedRows(world) }
+  const before = serverCpu(world)
   const started = await contender.start(world)
-  let usage: Usage
+  let own: { readonly cpu: number; readonly residentMiB: number }
   let publishedMs = 0
   let took: { rows: number; seconds: number }
   try {
-    if (contender.stores) publishedMs = await untilStored(world, contender, started, events, inserted)
+    if (contender.stores) publishedMs = await untilStored(world, contender, started, events, there)
     else await until(world, started, () => started.took?.()?.records ?? 0, events)
-    usage = usageOf(started.pid)
-    const own = started.took?.()
-    took = own ? { rows: events, seconds: own.seconds } : await tookOf(world, publishedMs)
+    own = { cpu: cpuSeconds(started.pids), residentMiB: peakMiB(started.pids) }
+    const told = started.took?.()
+    took = told ? { rows: events, seconds: told.seconds } : await tookOf(world, beginning.now, publishedMs)
   } finally {
     await started.stop()
   }
   const perMillion = (seconds: number) => (seconds / events) * 1e6
-  const cpu = { contender: perMillion(usage.cpuSeconds), kafka: 0, postgres: 0, redis: 0 }
-  for (const [name, pid] of servers)
-    cpu[name] = perMillion(usageOf(pid).cpuSeconds - (before.get(name)?.cpuSeconds ?? 0))
+  const after = serverCpu(world)
+  const of = (name: keyof Servers) => perMillion(after[name] - before[name])
+  const cpu = { contender: perMillion(own.cpu), kafka: of('kafka'), postgres: of('postgres'), redis: of('redis') }
   const [sizes] = (
     await sql.query(
       `SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), $1)::float8 AS wal,
-              (SELECT sum(pg_total_relation_size(relid))::float8 FROM pg_partition_tree('cloud_events')) AS disk`,
-      [lsn],
+              ${diskBytes} - $2::float8 AS disk`,
+      [beginning.lsn, beginning.disk],
     )
   ).rows
   const { rows, seconds } = took
@@ -59,14 +69,14 @@ export async function drain(world: World, contender: Contender, events: number):
     rows,
     seconds,
     cpu,
-    residentMiB: usage.residentMiB,
+    residentMiB: own.residentMiB,
     walBytes: sizes.wal,
     diskBytes: sizes.disk,
   }
 }
 
-/** Waits until `count` has reached `events`; an end of the contender, or a minute without any progress, is an error. */
-async function until(
+/** Waits until `count` has reached `events`; an end of the contender, or two minutes without any progress, is an error. */
+export async function until(
   world: World,
   { ended, log }: Started,
   count: () => Promise<number> | number,
@@ -84,7 +94,7 @@ async function until(
     if (isOver) throw new Error(`it ended at ${found} of ${events}; see ${log}`)
     if (found !== last) movedMs = performance.now()
     else if (performance.now() - movedMs > stillMs)
-      throw new Error(`nothing has moved for a minute: ${found} of ${events}; see ${log}`)
+      throw new Error(`nothing has moved for two minutes: ${found} of ${events}; see ${log}`)
     last = found
     await sleep(lookMs, undefined, { signal: world.signal })
   }
@@ -96,29 +106,32 @@ async function untilStored(
   contender: Contender,
   started: Started,
   events: number,
-  inserted: number,
+  before: { readonly rows: number; readonly inserted: number },
 ): Promise<number> {
-  const { sql } = world
   // The server's own statistics are free, and a second late; a count is neither, so it is asked for at the end only.
-  const isNear = async () => Math.min(events, Math.ceil(((await insertedRows(world)) - inserted) / 0.98))
+  const isNear = async () => Math.min(events, Math.ceil(((await insertedRows(world)) - before.inserted) / 0.98))
   await until(world, started, isNear, events)
-  const count = 'SELECT count(*)::int AS rows FROM cloud_events'
-  await until(world, started, async () => (await sql.query<{ rows: number }>(count)).rows[0]?.rows ?? 0, events)
+  await until(world, started, async () => (await stored(world)) - before.rows, events)
   if (started.took !== undefined) await until(world, started, () => (started.took?.() ? 1 : 0), 1)
   if (!contender.publishes) return 0
   await until(world, started, () => entries(world), events)
   return Date.now()
 }
 
+export async function stored({ sql }: World): Promise<number> {
+  const { rows } = await sql.query<{ rows: number }>('SELECT count(*)::int AS rows FROM cloud_events')
+  return rows[0]?.rows ?? 0
+}
+
 /** Ever, of all daily partitions. */
-async function insertedRows({ sql }: World): Promise<number> {
+export async function insertedRows({ sql }: World): Promise<number> {
   const { rows } = await sql.query<{ rows: number }>(
     "SELECT coalesce(sum(n_tup_ins), 0)::int AS rows FROM pg_stat_user_tables WHERE relname ~ '^cloud_events_'",
   )
   return rows[0]?.rows ?? 0
 }
 
-async function entries({ redis }: World): Promise<number> {
+export async function entries({ redis }: World): Promise<number> {
   const keys = await redis.keys('events:*')
   const pipeline = redis.pipeline()
   for (const key of keys) pipeline.xlen(key)
@@ -127,12 +140,14 @@ async function entries({ redis }: World): Promise<number> {
 }
 
 /** The rows of the first commit came in before the clock. */
-async function tookOf({ sql }: World, publishedMs: number): Promise<{ rows: number; seconds: number }> {
+async function tookOf({ sql }: World, since: Date, publishedMs: number): Promise<{ rows: number; seconds: number }> {
   const [found] = (
     await sql.query<{ rows: number; first: number; last: number; begun: number }>(
       `WITH commits AS (SELECT xmin, count(*)::int AS rows FROM cloud_events GROUP BY xmin),
-            timed AS (SELECT rows, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 AS at FROM commits)
-       SELECT sum(rows)::int AS rows, min(at) AS first, max(at) AS last, (SELECT rows FROM timed ORDER BY at LIMIT 1) AS begun FROM timed`,
+            timed AS (SELECT rows, pg_xact_commit_timestamp(xmin) AS at FROM commits),
+            ours AS (SELECT rows, extract(epoch FROM at)::float8 AS at FROM timed WHERE at >= $1)
+       SELECT sum(rows)::int AS rows, min(at) AS first, max(at) AS last, (SELECT rows FROM ours ORDER BY at LIMIT 1) AS begun FROM ours`,
+      [since],
     )
   ).rows
   if (found === undefined) throw new Error('there is no row')

@@ -10,12 +10,15 @@ export interface Entry {
   readonly runs: readonly Drained[]
 }
 
-const line = (...cells: readonly string[]) => `| ${cells.join(' | ')} |\n`
-const heading = (first: string, ...others: readonly string[]) =>
-  line(first, ...others) + line('---', ...others.map(() => '---:'))
-const number = (value: number, digits = 0) => (Number.isFinite(value) ? value.toFixed(digits) : '-')
+const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |\n`
+export const table = (heading: readonly [string, ...string[]], rows: readonly (readonly string[])[]): string =>
+  line(heading) + line(heading.map((_, column) => (column === 0 ? '---' : '---:'))) + rows.map(line).join('')
+export const number = (value: number, digits = 0): string => (Number.isFinite(value) ? value.toFixed(digits) : '-')
 
-export const medianOf = ({ runs }: Entry, value: (run: Drained) => number): number => median(runs.map(value))
+export const medianOf = ({ runs }: Pick<Entry, 'runs'>, value: (run: Drained) => number): number =>
+  median(runs.map(value))
+
+const servers = ['contender', 'kafka', 'postgres', 'redis'] as const
 
 export function drainTable(entries: readonly Entry[]): string {
   const raw = entries.find(({ contender }) => contender.name === 'raw')
@@ -24,53 +27,39 @@ export function drainTable(entries: readonly Entry[]): string {
     const of = (value: (run: Drained) => number) => medianOf(entry, value)
     const { stores, title } = entry.contender
     const rate = of((run) => run.perSecond)
-    return line(
+    const stored = (text: string) => (stores ? text : '')
+    return [
       title,
       Number.isFinite(rate) ? count(Math.round(rate)) : '-',
-      stores ? number(rate / rawRate, 2) : '',
-      number(
-        of(({ cpu }) => cpu.contender),
-        1,
-      ),
-      number(
-        of(({ cpu }) => cpu.kafka),
-        1,
-      ),
-      number(
-        of(({ cpu }) => cpu.postgres),
-        1,
-      ),
-      number(
-        of(({ cpu }) => cpu.redis),
-        1,
+      stored(number(rate / rawRate, 2)),
+      ...servers.map((name) =>
+        number(
+          of(({ cpu }) => cpu[name]),
+          1,
+        ),
       ),
       number(of((run) => run.residentMiB)),
-      stores ? number(of((run) => run.walBytes / run.rows)) : '',
-      stores ? number(of((run) => run.diskBytes / run.rows)) : '',
-    )
+      stored(number(of((run) => run.walBytes / run.rows))),
+      stored(number(of((run) => run.diskBytes / run.rows))),
+    ]
   })
   const cpu = ['its own', 'Kafka', 'PostgreSQL', 'Redis'].map((name) => `CPU s/million: ${name}`)
-  return heading('what', 'events/s', 'of raw', ...cpu, 'peak MiB', 'WAL B/event', 'disk B/event') + rows.join('')
+  return table(['what', 'events/s', 'of raw', ...cpu, 'peak MiB', 'WAL B/event', 'disk B/event'], rows)
 }
 
-export function steadyTable({ rate, storedMs, publishedMs, residentMiB }: Steady): string {
-  const medianSecond = (seconds: readonly Quantiles[]): Quantiles => ({
-    p50: median(seconds.map(({ p50 }) => p50)),
-    p95: median(seconds.map(({ p95 }) => p95)),
-    p99: median(seconds.map(({ p99 }) => p99)),
+export function steadyTable(runs: readonly (readonly [title: string, Steady])[]): string {
+  const cells = ({ p50, p95, p99 }: Quantiles) => [p50, p95, p99].map((ms) => number(ms, 1))
+  const rows = runs.flatMap(([title, { committedMs, medianSecond, own, cpu, residentMiB }]) => {
+    const used = [...servers.map((name) => `${number(cpu[name] * 100)} %`), number(residentMiB)]
+    const empty = used.map(() => '')
+    return [
+      [title, ...cells(committedMs), ...used],
+      ['  in the median second', ...cells(medianSecond), ...empty],
+      ...(own === null ? [] : [['  stored, by its own clock', ...cells(own.storedMs), ...empty]]),
+      ...(own?.publishedMs ? [['  published, by its own clock', ...cells(own.publishedMs), ...empty]] : []),
+    ]
   })
-  const rows = [
-    ['produced to stored', storedMs],
-    ['produced to published', publishedMs],
-    ['to stored, the median second', medianSecond(storedMs.seconds)],
-    ['to published, the median second', medianSecond(publishedMs.seconds)],
-  ] as const
-  return (
-    heading(`at ${number(rate)} events/s`, 'p50 ms', 'p95 ms', 'p99 ms', 'peak MiB') +
-    rows
-      .map(([title, { p50, p95, p99 }]) =>
-        line(title, number(p50, 1), number(p95, 1), number(p99, 1), number(residentMiB)),
-      )
-      .join('')
-  )
+  const rate = runs[0]?.[1].rate ?? Number.NaN
+  const cpu = ['its own', 'Kafka', 'PostgreSQL', 'Redis'].map((name) => `core: ${name}`)
+  return table([`${number(rate)} events/s, due to committed`, 'p50 ms', 'p95 ms', 'p99 ms', ...cpu, 'peak MiB'], rows)
 }

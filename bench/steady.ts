@@ -1,31 +1,22 @@
-/** The fixed rate: so many events a second over all partitions into a few replicas, and how long each takes to be stored and to be published. */
-import { cpus } from 'node:os'
-import { join } from 'node:path'
+/**
+ * A fixed rate into one contender: how long an event takes from when it was due to the commit of its row, as PostgreSQL has noted it, the same for
+ * everybody. The server notes a commit just before it syncs it; where the contender has a clock of its own (Millrace: from due to the answer to
+ * COMMIT, and to the answer of Redis), that is told too.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LatencyHistogram } from '../src/core/latency.ts'
-import { type Status, windowOf } from '../src/core/status.ts'
-import { simulate } from '../src/simulate/kafka.ts'
-import { type Replica, startReplica } from './replica.ts'
-import { topic, unexplained, type World } from './world.ts'
+import type { Status } from '../src/core/status.ts'
+import type { Contender, Started } from './contenders/contender.ts'
+import { stored, until } from './drain.ts'
+import { median } from './median.ts'
+import { produce } from './produce.ts'
+import { cpuSeconds, peakMiB, type Servers, serverCpu } from './used.ts'
+import type { World } from './world.ts'
 
 export interface SteadyOptions {
   readonly rate: number
-  readonly replicas: number
-  readonly partitions: number
   readonly warmMs: number
   readonly seconds: number
-  readonly profiling: readonly string[]
-}
-
-/** Every partition is served, and every replica serves some. */
-async function assigned(replicas: readonly Replica[], partitions: number, signal: AbortSignal): Promise<void> {
-  for (;;) {
-    const counts = (await Promise.all(replicas.map((replica) => replica.status()))).map(
-      (status) => status.partitions.length,
-    )
-    if (counts.every((count) => count > 0) && counts.reduce((sum, count) => sum + count) === partitions) return
-    await sleep(200, undefined, { signal })
-  }
 }
 
 export interface Quantiles {
@@ -36,78 +27,93 @@ export interface Quantiles {
 
 export interface Steady {
   readonly rate: number
-  readonly storedMs: Quantiles & { readonly seconds: readonly Quantiles[] }
-  readonly publishedMs: Quantiles & { readonly seconds: readonly Quantiles[] }
+  readonly committedMs: Quantiles
+  /** Of the seconds' quantiles the median: on a shared machine one bad second in thirty decides the p99 of all. */
+  readonly medianSecond: Quantiles
+  readonly own: { readonly storedMs: Quantiles; readonly publishedMs: Quantiles | null } | null
+  /** Shares of one core. */
+  readonly cpu: Readonly<Record<'contender' | keyof Servers, number>>
   readonly residentMiB: number
   readonly lateMsP99: number
 }
 
-function quantilesBetween(from: readonly Status[], to: readonly Status[], of: 'storedMs' | 'publishedMs'): Quantiles {
-  const all = new LatencyHistogram()
-  for (const [index, status] of to.entries()) {
-    const earlier = from[index]
-    if (earlier !== undefined) all.merge(LatencyHistogram.from(status[of]).since(earlier[of]))
+const primed = 2000
+
+export async function steady(world: World, contender: Contender, options: SteadyOptions): Promise<Steady> {
+  const { signal, say } = world
+  const { rate, warmMs, seconds } = options
+  say(`steady: ${rate} events/s for ${seconds} s into ${contender.title}`)
+  await world.emptyTopic()
+  await world.reset()
+  const started = await contender.start(world)
+  try {
+    await produce(world, { seed: 1, rate: primed, events: primed })
+    await until(world, started, () => stored(world), primed)
+    const used = () => ({ contender: cpuSeconds(started.pids), ...serverCpu(world) })
+    const fromMs = Date.now() + warmMs
+    const sending = produce(world, { seed: 2, rate, forMs: warmMs + seconds * 1000 })
+    sending.catch(() => {})
+    await sleep(warmMs, undefined, { signal })
+    const before = { used: used(), statuses: await started.statuses?.() }
+    await sleep(seconds * 1000, undefined, { signal })
+    const after = used()
+    const sent = await sending
+    await until(world, started, () => stored(world), primed + sent.produced)
+    const share = (name: keyof typeof after) => (after[name] - before.used[name]) / seconds
+    return {
+      rate: sent.produced / (sent.elapsedMs / 1000),
+      ...(await committed(world, fromMs, fromMs + seconds * 1000)),
+      own: await ownLatencies(started, before.statuses, contender.publishes),
+      cpu: {
+        contender: share('contender'),
+        kafka: share('kafka'),
+        postgres: share('postgres'),
+        redis: share('redis'),
+      },
+      residentMiB: peakMiB(started.pids),
+      lateMsP99: sent.lateMsP99,
+    }
+  } finally {
+    await started.stop()
   }
-  return { p50: all.percentile(0.5), p95: all.percentile(0.95), p99: all.percentile(0.99) }
 }
 
-export async function steady(world: World, options: SteadyOptions): Promise<Steady> {
-  const { stack, logs, signal, say } = world
-  const { rate, warmMs, profiling } = options
-  say(`steady: ${rate} events/s for ${options.seconds} s into ${options.replicas} replicas`)
-  await world.reset()
-  // As `npm start` does: the lanes of all replicas together are about as many as cores.
-  const lanes = String(Math.max(1, Math.round(cpus().length / options.replicas)))
-  const setting = { MILLRACE_LANES: lanes, ...world.env(true), MILLRACE_START_FROM: 'latest' }
-  const replicas = await Promise.all(
-    Array.from({ length: options.replicas }, (_, n) =>
-      startReplica(setting, join(logs, `steady-${n}.log`), [...profiling]),
-    ),
+/** Of what was due in this time. */
+export async function committed(
+  { sql }: World,
+  fromMs: number,
+  toMs: number,
+): Promise<Pick<Steady, 'committedMs' | 'medianSecond'>> {
+  const { rows } = await sql.query<{ second: number | null; of: [number, number, number] }>(
+    `WITH seen AS (
+       SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin) - kafka_time)::float8 * 1000 AS ms, extract(epoch FROM kafka_time)::int AS second
+       FROM cloud_events WHERE kafka_time >= to_timestamp($1) AND kafka_time < to_timestamp($2))
+     SELECT second, percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY ms) AS of FROM seen GROUP BY GROUPING SETS ((), (second))`,
+    [fromMs / 1000, toMs / 1000],
   )
-  await assigned(replicas, options.partitions, signal)
-  const sending = simulate({
-    kafka: { brokers: [stack.kafka] },
-    topic,
-    seed: Date.now(),
-    rate,
-    forMs: warmMs + options.seconds * 1000,
-    signal,
-    now: Date.now,
-    explain: unexplained,
-  })
-  await sleep(warmMs, undefined, { signal })
-  const statuses = () => Promise.all(replicas.map((replica) => replica.status()))
-  const before = await statuses()
-  const seconds = [before]
-  while (seconds.length < options.seconds) {
-    await sleep(1000, undefined, { signal })
-    seconds.push(await statuses())
-  }
-  const sent = await sending
-  await sleep(1000, undefined, { signal })
-  const after = await statuses()
-  seconds.push(after)
-  /** Of everything, and of the median second: on a shared machine one bad second in thirty decides the first alone. */
-  const quantiles = (of: 'storedMs' | 'publishedMs') => ({
-    ...quantilesBetween(before, after, of),
-    seconds: seconds.slice(1).map((second, index) => quantilesBetween(seconds[index] as Status[], second, of)),
-  })
-  for (const [index, status] of after.entries()) {
-    const window = windowOf(before[index] as Status, status)
-    const rooms = (['decode', 'persist', 'publish'] as const).map((room) => {
-      const batches = status.rooms[room].batches - (before[index]?.rooms[room].batches ?? 0)
-      const working = status.rooms[room].seconds.working - (before[index]?.rooms[room].seconds.working ?? 0)
-      return `${room} ${Math.round(batches / window.seconds)}/s, ${((working / batches) * 1000).toFixed(1)} ms each`
-    })
-    say(`  replica ${index + 1}: ${rooms.join('; ')}; ${Math.round(window.batchRows.percentile(0.5))} rows a batch`)
-  }
-  const residentMiB = Math.max(...replicas.map((replica) => replica.usage().residentMiB))
-  await Promise.all(replicas.map((replica) => replica.stop()))
+  const quantiles = (at: (place: 0 | 1 | 2) => number): Quantiles => ({ p50: at(0), p95: at(1), p99: at(2) })
+  const all = rows.find(({ second }) => second === null)?.of
+  if (!all) throw new Error('nothing was stored in that time')
+  const each = rows.filter(({ second }) => second !== null)
   return {
-    rate: sent.produced / (sent.elapsedMs / 1000),
-    storedMs: quantiles('storedMs'),
-    publishedMs: quantiles('publishedMs'),
-    residentMiB,
-    lateMsP99: sent.lateMsP99,
+    committedMs: quantiles((place) => all[place]),
+    medianSecond: quantiles((place) => median(each.map(({ of }) => of[place]))),
   }
+}
+
+async function ownLatencies(
+  started: Started,
+  before: readonly Status[] | undefined,
+  publishes: boolean,
+): Promise<Steady['own']> {
+  const after = await started.statuses?.()
+  if (before === undefined || after === undefined) return null
+  const quantiles = (of: 'storedMs' | 'publishedMs'): Quantiles => {
+    const all = new LatencyHistogram()
+    for (const [index, status] of after.entries()) {
+      all.merge(LatencyHistogram.from(status[of]).since((before[index] as Status)[of]))
+    }
+    return { p50: all.percentile(0.5), p95: all.percentile(0.95), p99: all.percentile(0.99) }
+  }
+  return { storedMs: quantiles('storedMs'), publishedMs: publishes ? quantiles('publishedMs') : null }
 }

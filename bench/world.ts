@@ -6,6 +6,7 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import kafkajs from 'kafkajs'
@@ -30,7 +31,9 @@ export interface World {
   readonly signal: AbortSignal
   readonly say: (text: string) => void
   /** Empty tables, streams and marks: the same topic can be drained anew. */
-  reset(): Promise<void>
+  reset(options?: { keepRows?: boolean }): Promise<void>
+  /** The topic made anew, empty. */
+  emptyTopic(partitions?: number): Promise<void>
   /** Where the topic's partitions end. */
   ends(): Promise<Map<number, number>>
   /** Settings of a replica, with a group of its own. */
@@ -44,14 +47,24 @@ export interface WorldOptions {
   readonly say: (text: string) => void
   /** NAME=VALUE, for replicas. */
   readonly settings?: readonly string[]
+  /** Of the server. */
   readonly postgres?: Record<string, string>
+  /** Go on with what the last world has left; empty servers by default. */
+  readonly fresh?: boolean
 }
 
 /** A bench has no settings to blame: whatever the client says ends it. */
 export const unexplained = (error: unknown) =>
   new FatalError('KAFKA_CRASHED', String(error), 'See the log of the stack.', error)
 
-export async function openWorld({ partitions, signal, say, settings = [], postgres }: WorldOptions): Promise<World> {
+export async function openWorld({
+  partitions,
+  signal,
+  say,
+  settings = [],
+  postgres,
+  fresh = true,
+}: WorldOptions): Promise<World> {
   const open = new AsyncDisposableStack()
   say('starting Kafka, PostgreSQL and Redis')
   const stack = open.use(
@@ -59,7 +72,7 @@ export async function openWorld({ partitions, signal, say, settings = [], postgr
     await startStack({
       root,
       name: 'bench',
-      fresh: true,
+      fresh,
       lasting: true,
       postgres: { track_commit_timestamp: 'on', ...postgres },
       signal,
@@ -76,7 +89,10 @@ export async function openWorld({ partitions, signal, say, settings = [], postgr
   redis.on('error', () => {})
   open.defer(() => redis.disconnect())
   await migrate({ session: sql, signal })
-  const kafka = new kafkajs.Kafka({ brokers: [stack.kafka], logLevel: kafkajs.logLevel.ERROR })
+  const kafka = new kafkajs.Kafka({ brokers: [stack.kafka], logLevel: kafkajs.logLevel.NOTHING })
+  const admin = kafka.admin()
+  await admin.connect()
+  open.defer(() => admin.disconnect())
   await ensureTopic(kafka, topic, { partitions, replicationFactor: 1 })
   const today = dayOf(Date.now())
   let group = 0
@@ -89,17 +105,30 @@ export async function openWorld({ partitions, signal, say, settings = [], postgr
     today,
     signal,
     say,
-    async reset() {
-      await sql.query('TRUNCATE ledger, rejects, cloud_events')
+    async reset({ keepRows = false } = {}) {
+      await sql.query(`TRUNCATE ledger, rejects${keepRows ? '' : ', cloud_events'}`)
       await ensurePartitions(sql, 'cloud_events', [today - 1, today, today + 1], { signal })
       await redis.flushdb()
       await sql.query('CHECKPOINT')
     },
+    async emptyTopic(wanted = partitions) {
+      await admin.deleteTopics({ topics: [topic] })
+      // The broker deletes at its leisure, and makes no topic of a name that it still has.
+      for (;;) {
+        signal.throwIfAborted()
+        try {
+          await admin.createTopics({
+            topics: [{ topic, numPartitions: wanted, replicationFactor: 1 }],
+            waitForLeaders: true,
+          })
+          return
+        } catch {
+          await sleep(200, undefined, { signal })
+        }
+      }
+    },
     async ends() {
-      const admin = kafka.admin()
-      await admin.connect()
       const ends = await admin.fetchTopicOffsets(topic)
-      await admin.disconnect()
       return new Map(ends.map(({ partition, high }) => [partition, Number(high)]))
     },
     env: (streams) => ({

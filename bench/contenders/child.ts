@@ -30,7 +30,7 @@ export function startChild(
     child.once('error', () => resolve(null))
   })
   const started: Started = {
-    pid: child.pid ?? 0,
+    pids: [child.pid ?? 0],
     log,
     ended,
     async stop() {

@@ -1,4 +1,5 @@
 /** What takes part in a bench: it empties the topic into the database, into Redis too or not, and everybody is measured from outside, alike. */
+import type { Status } from '../../src/core/status.ts'
 import type { World } from '../world.ts'
 
 export interface Contender {
@@ -14,11 +15,13 @@ export interface Contender {
 }
 
 export interface Started {
-  readonly pid: number
+  readonly pids: readonly number[]
   readonly log: string
-  /** Resolves when the process is gone. */
+  /** Resolves when a process of it is gone. */
   readonly ended: Promise<number | null>
   /** Of those with a clock of their own: in how many seconds so far, and of those that store nothing, how many records; null before the first. */
   took?(): { readonly records?: number; readonly seconds: number } | null
+  /** What it says itself: Millrace only. */
+  statuses?(): Promise<Status[]>
   stop(): Promise<void>
 }

@@ -1,19 +1,33 @@
-/** Millrace itself: one process, as `millrace consume` starts it. */
+/** Millrace itself: processes as `millrace consume` starts them. */
+import { cpus } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { startChild } from './child.ts'
+import { startReplica } from '../replica.ts'
 import type { Contender } from './contender.ts'
 
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+export interface MillraceOptions {
+  readonly publishes: boolean
+  readonly replicas?: number
+  /** For Node: to be profiled, say. */
+  readonly execArgv?: readonly string[]
+}
 
-export const millrace = (publishes: boolean, profiling: readonly string[] = []): Contender => ({
+export const millrace = ({ publishes, replicas = 1, execArgv = [] }: MillraceOptions): Contender => ({
   name: publishes ? 'both' : 'store',
   title: publishes ? 'Millrace, PostgreSQL and Redis' : 'Millrace, PostgreSQL only',
   stores: true,
   publishes,
   async start(world) {
-    const log = join(world.logs, 'replica.log')
-    const env = { ...world.env(publishes), MILLRACE_ADMIN_PORT: '0' }
-    return startChild([process.execPath, ...profiling, main, 'consume', 'cloud-events'], log, { env })
+    const log = join(world.logs, 'replicas.log')
+    // As `npm start` does: the lanes of all replicas together are about as many as cores.
+    const lanes = String(Math.max(1, Math.round(cpus().length / replicas)))
+    const env = { ...(replicas > 1 && { MILLRACE_LANES: lanes }), ...world.env(publishes) }
+    const all = await Promise.all(Array.from({ length: replicas }, () => startReplica(env, log, execArgv)))
+    return {
+      pids: all.map(({ pid }) => pid),
+      log,
+      ended: Promise.race(all.map(({ ended }) => ended)),
+      statuses: () => Promise.all(all.map((replica) => replica.status())),
+      stop: async () => void (await Promise.all(all.map((replica) => replica.stop()))),
+    }
   },
 })

@@ -53,6 +53,8 @@ export interface SimulateOptions extends SimulatePlan {
   readonly now: () => number
   /** What an error of the client means; whoever knows the settings knows that. KAFKA_UNREACHABLE costs the records of a request, all else ends the run. */
   readonly explain: (error: unknown) => FatalError
+  /** Makes of every record the one that is sent. */
+  readonly shape?: (record: SimulatedRecord) => SimulatedRecord
   /** Called about once a second, and at the end. */
   readonly onStats?: (stats: SimulateStats) => void
   /** Told of every request once it is answered, or given up (written or not, nobody knows): the records, for an account by event. */
@@ -169,8 +171,9 @@ function run(
     while (passed < until && due.length < requestRecordsMax) {
       const dueMs = fullSpeed ? atMs : startedMs + profile.dueMs(passed)
       passed++
-      const record = share === undefined ? source.next(dueMs) : source.nextOf(share.index, share.of, dueMs)
-      if (record === null) continue
+      const made = share === undefined ? source.next(dueMs) : source.nextOf(share.index, share.of, dueMs)
+      if (made === null) continue
+      const record = options.shape?.(made) ?? made
       due.push(dueMs)
       if (options.onAnswer !== undefined) records.push(record)
       if (!fullSpeed) late.record(atMs - dueMs)
