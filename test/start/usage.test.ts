@@ -10,8 +10,8 @@ test(
   'a process with its children: what they share is counted once, and what an ended one has used stays',
   onLinux,
   async () => {
-    // A parent of two, of which one ends after it has worked for a fifth of a second.
-    const work = 'const end = Date.now() + 200; while (Date.now() < end);'
+    // A parent of two, of which one ends after it has worked for a fifth of a second of CPU.
+    const work = 'while (process.cpuUsage().user < 200_000);'
     const script = `const { spawn } = require('node:child_process')
     spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6)'])
     spawn(process.execPath, ['-e', '${work}']).on('exit', () => console.log('ready'))
