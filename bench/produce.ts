@@ -1,4 +1,5 @@
 /** Fills the topic: events in binary mode, and the row's key as the record's key, for a sink on Kafka Connect can compute neither. */
+import kafkajs from 'kafkajs'
 import { eventId } from '../src/core/identity.ts'
 import type { SimulatedRecord } from '../src/simulate/events.ts'
 import { type SimulatePlan, type SimulateStats, simulate } from '../src/simulate/kafka.ts'
@@ -16,7 +17,8 @@ export function produce({ stack, signal }: World, plan: Omit<SimulatePlan, 'topi
     binary: 1,
     ...plan,
     topic,
-    kafka: { brokers: [stack.kafka] },
+    // A topic made a moment ago has no leaders yet; the client asks again.
+    kafka: { brokers: [stack.kafka], logLevel: kafkajs.logLevel.NOTHING },
     shape: keyed,
     signal,
     now: Date.now,
