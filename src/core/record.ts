@@ -37,6 +37,14 @@ export function unpackRun(codec: number, bytes: Buffer): Buffer {
 /** The bytes are not what the format says: corrupt, or written by something else. */
 export class RecordFormatError extends Error {}
 
+const namesMax = 64
+const nameBytesMax = 256
+
+function sameBytes(some: Uint8Array, bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < some.length; i++) if (some[i] !== bytes[at + i]) return false
+  return true
+}
+
 /** One record at a time, by position in the run's bytes; moved along with next(). */
 export class RecordView {
   bytes: Buffer = Buffer.alloc(0)
@@ -58,6 +66,8 @@ export class RecordView {
   #baseOffset = 0
   #baseTimestampMs = 0
   #fixedTimestamp = false
+  /** Of headers, by their place in a record. */
+  readonly #names: { readonly name: string; readonly bytes: Uint8Array }[] = []
 
   /** `bytes` are unpacked. */
   open(bytes: Buffer, run: Omit<RecordRun, 'bytes'>): void {
@@ -152,6 +162,17 @@ export class RecordView {
     return true
   }
 
+  /** Records of a producer have the same headers at the same places: their names are made once. */
+  #nameAt(place: number, at: number, size: number): string {
+    const known = this.#names[place]
+    if (known !== undefined && known.bytes.length === size && sameBytes(known.bytes, this.bytes, at)) return known.name
+    const name = this.bytes.toString('utf8', at, at + size)
+    if (place < namesMax && size <= nameBytesMax) {
+      this.#names[place] = { name, bytes: Buffer.from(this.bytes.subarray(at, at + size)) }
+    }
+    return name
+  }
+
   /** All headers in order; for the slow paths (binary mode, rejects). `start` is -1 where the value is null. */
   headers(): { name: string; start: number; end: number }[] {
     const resume = this.#at
@@ -166,7 +187,7 @@ export class RecordView {
       this.#at += Math.max(valueBytes, 0)
       if (nameBytes < 0 || this.#at > this.#headersEnd)
         throw new RecordFormatError('a header reaches beyond its record')
-      const name = this.bytes.toString('utf8', nameAt, nameAt + nameBytes)
+      const name = this.#nameAt(all.length, nameAt, nameBytes)
       all.push({ name, start: valueBytes < 0 ? -1 : start, end: this.#at })
     }
     this.#at = resume

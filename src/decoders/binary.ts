@@ -34,55 +34,106 @@ export function locateInHeaders(record: RecordView, event: EventView): void {
 function read(record: RecordView, event: EventView): Reject | null {
   const { bytes } = record
   const attributes = new Map<string, string>()
+  /** Members of the envelope, and of the extensions, as JSON. */
+  let members = ''
+  let others = ''
+  let isPlainText = true
+  let timeStart = -1
+  let timeEnd = -1
   for (const { name, start, end } of record.headers()) {
-    const lower = name.toLowerCase()
-    const attribute = lower.startsWith('ce_') ? lower.slice(3) : lower === 'content-type' ? 'datacontenttype' : null
+    const { attribute, isLegal, column, isExtension } = meaningOf(name)
     if (attribute === null || start < 0) continue
-    const shown = `Header '${name.slice(0, 60)}'.`
-    // `data` is the value's: as a header it would be in the envelope twice.
-    if (!attributeName.test(attribute) || attribute === 'data') return reject('attribute_name', shown)
-    const value = bytes.subarray(start, end)
+    if (!isLegal) return reject('attribute_name', shown(name))
+    const isPlainValue = isPlain(bytes, start, end)
     const before = attributes.get(attribute)
     if (before !== undefined) {
       // The official SDK for JavaScript sends the content type under both of its names.
-      if (attribute === 'datacontenttype' && before === value.toString('utf8')) continue
-      return reject('duplicate_attribute', shown)
+      if (attribute === 'datacontenttype' && before === bytes.toString('utf8', start, end)) continue
+      return reject('duplicate_attribute', shown(name))
     }
     if (attributes.size === membersMax) return reject('too_many_attributes')
-    if (!isUtf8(value)) return reject('bad_utf8', shown)
-    if (value.includes(0)) return reject('nul_character', shown)
+    if (!isPlainValue) {
+      const value = bytes.subarray(start, end)
+      if (!isUtf8(value)) return reject('bad_utf8', shown(name))
+      if (value.includes(0)) return reject('nul_character', shown(name))
+    }
     if (attribute === 'dataschema') {
       const problem = schemaProblem(bytes, start, end)
       if (problem !== null) return problem
     }
-    attributes.set(attribute, value.toString('utf8'))
-    const column = columns.indexOf(attribute)
-    if (column >= 0) event.place(columnOf[column] as number, start, end)
+    const text = isPlainValue ? bytes.toString('latin1', start, end) : bytes.toString('utf8', start, end)
+    attributes.set(attribute, text)
+    isPlainText &&= isPlainValue
+    const member = `"${attribute}":${isPlainValue ? `"${text}"` : JSON.stringify(text)}`
+    members = members === '' ? member : `${members},${member}`
+    if (isExtension) others = others === '' ? member : `${others},${member}`
+    if (column >= 0) event.place(column, start, end)
+    if (attribute === 'time') {
+      timeStart = start
+      timeEnd = end
+    }
   }
   const version = attributes.get('specversion')
   if (version === undefined) return reject('attribute_missing', "'specversion' is missing: there is no ce_specversion.")
   if (version !== '1.0') return reject('specversion', `It reads '${version.slice(0, 60)}'.`)
   const problem = attributeProblem(event)
   if (problem !== null) return problem
-  const time = attributes.get('time')
   event.timeMicros = record.timestampMs * 1000
-  if (time !== undefined) {
-    const timeBytes = Buffer.from(time)
-    event.timeMicros = parseTime(timeBytes, 0, timeBytes.length)
+  if (timeStart >= 0) {
+    event.timeMicros = parseTime(bytes, timeStart, timeEnd)
     event.timed = true
-    if (Number.isNaN(event.timeMicros)) return reject('bad_time', `It reads '${time.slice(0, 60)}'.`)
+    if (Number.isNaN(event.timeMicros)) {
+      return reject('bad_time', `It reads '${(attributes.get('time') as string).slice(0, 60)}'.`)
+    }
   }
   const contentType = attributes.get('datacontenttype')
   const unfit = record.valueStart < 0 ? null : readData(record, event, contentType)
   if (unfit !== null) return unfit
-
-  const others: Record<string, string> = Object.create(null)
-  for (const [name, value] of attributes) {
-    if (name !== 'specversion' && name !== 'time' && !columns.includes(name)) others[name] = value
-  }
-  event.extensions = Object.keys(others).length === 0 ? null : Buffer.from(JSON.stringify(others))
-  event.envelope = envelopeOf(Object.fromEntries(attributes), event, contentType)
+  event.extensions = others === '' ? null : Buffer.from(`{${others}}`)
+  event.envelope = envelopeOf(members, isPlainText, event, contentType)
   return null
+}
+
+const shown = (name: string) => `Header '${name.slice(0, 60)}'.`
+
+interface Meaning {
+  /** Null: it says nothing about the event. */
+  readonly attribute: string | null
+  readonly isLegal: boolean
+  readonly column: number
+  readonly isExtension: boolean
+}
+
+/** Names recur, so what one means is worked out once. */
+const meanings = new Map<string, Meaning>()
+const meaningsMax = 1000
+
+function meaningOf(name: string): Meaning {
+  let known = meanings.get(name)
+  if (known === undefined) {
+    const lower = name.toLowerCase()
+    const attribute = lower.startsWith('ce_') ? lower.slice(3) : lower === 'content-type' ? 'datacontenttype' : null
+    const place = attribute === null ? -1 : columns.indexOf(attribute)
+    known = {
+      attribute,
+      // `data` is the value's: as a header it would be in the envelope twice.
+      isLegal: attribute !== null && attributeName.test(attribute) && attribute !== 'data',
+      column: place < 0 ? -1 : (columnOf[place] as number),
+      isExtension: place < 0 && attribute !== 'specversion' && attribute !== 'time',
+    }
+    if (meanings.size === meaningsMax) meanings.clear()
+    meanings.set(name, known)
+  }
+  return known
+}
+
+/** Stands in JSON as it is: printable ASCII without quotation mark and backslash. */
+function isPlain(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] as number
+    if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) return false
+  }
+  return true
 }
 
 /** JSON goes to `data`; anything else is bytes. Without a content type it is JSON if it can be, since that is what such producers send. */
@@ -109,19 +160,22 @@ function readData(record: RecordView, event: EventView, contentType: string | un
 }
 
 /** The event in the JSON format. Text is a string there, all other bytes are base64. */
-function envelopeOf(attributes: object, event: EventView, contentType: string | undefined): Buffer {
+function envelopeOf(members: string, isPlainText: boolean, event: EventView, contentType: string | undefined): Buffer {
   const { dataBytes, dataStart, dataEnd, bytes } = event
   if (dataBytes !== null) {
     const isText = contentType !== undefined && isTextType(contentType) && isUtf8(dataBytes) && !dataBytes.includes(0)
-    const data = isText ? { data: dataBytes.toString('utf8') } : { data_base64: dataBytes.toString('base64') }
-    return Buffer.from(JSON.stringify({ ...attributes, ...data }))
+    const data = isText
+      ? `"data":${JSON.stringify(dataBytes.toString('utf8'))}`
+      : `"data_base64":"${dataBytes.toString('base64')}"`
+    return Buffer.from(`{${members},${data}}`)
   }
-  const head = Buffer.from(JSON.stringify(attributes))
-  if (dataStart < 0) return head
-  return Buffer.concat([
-    head.subarray(0, -1),
-    Buffer.from(',"data":'),
-    bytes.subarray(dataStart, dataEnd),
-    Buffer.from('}'),
-  ])
+  if (dataStart < 0) return Buffer.from(`{${members}}`)
+  const head = `{${members},"data":`
+  const headBytes = isPlainText ? head.length : Buffer.byteLength(head)
+  const dataBytesCount = dataEnd - dataStart
+  const envelope = Buffer.allocUnsafe(headBytes + dataBytesCount + 1)
+  envelope.write(head, 0, isPlainText ? 'latin1' : 'utf8')
+  bytes.copy(envelope, headBytes, dataStart, dataEnd)
+  envelope[headBytes + dataBytesCount] = 0x7d
+  return envelope
 }
