@@ -94,6 +94,17 @@ export async function openWorld({
   await admin.connect()
   open.defer(() => admin.disconnect())
   await ensureTopic(kafka, topic, { partitions, replicationFactor: 1 })
+  const again = async (what: string, work: () => Promise<unknown>) => {
+    for (let tries = 1; ; tries++) {
+      signal.throwIfAborted()
+      try {
+        return await work()
+      } catch (error) {
+        if (tries === 100) throw new Error(`waited too long for ${what}`, { cause: error })
+        await sleep(200, undefined, { signal })
+      }
+    }
+  }
   const today = dayOf(Date.now())
   let group = 0
   return {
@@ -112,20 +123,17 @@ export async function openWorld({
       await sql.query('CHECKPOINT')
     },
     async emptyTopic(wanted = partitions) {
-      await admin.deleteTopics({ topics: [topic] })
+      const isGone = (error: unknown) => (error as { type?: string }).type === 'UNKNOWN_TOPIC_OR_PARTITION'
+      await again('the topic to be deleted', () =>
+        admin.deleteTopics({ topics: [topic] }).catch((error) => (isGone(error) ? undefined : Promise.reject(error))),
+      )
       // The broker deletes at its leisure, and makes no topic of a name that it still has.
-      for (;;) {
-        signal.throwIfAborted()
-        try {
-          await admin.createTopics({
-            topics: [{ topic, numPartitions: wanted, replicationFactor: 1 }],
-            waitForLeaders: true,
-          })
-          return
-        } catch {
-          await sleep(200, undefined, { signal })
-        }
-      }
+      await again('the topic to be made anew', () =>
+        admin.createTopics({
+          topics: [{ topic, numPartitions: wanted, replicationFactor: 1 }],
+          waitForLeaders: true,
+        }),
+      )
     },
     async ends() {
       const ends = await admin.fetchTopicOffsets(topic)

@@ -6,6 +6,7 @@
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { installFolder, setupFailed } from '../../src/stack/install.ts'
 import { installKafka } from '../../src/stack/install-kafka.ts'
 import { freePort } from '../../src/stack/ports.ts'
@@ -144,5 +145,24 @@ async function startWorker(world: World): Promise<Started> {
   writeFileSync(connectorFile, JSON.stringify(connector))
   const flags = ['-Xms512m', '-Xmx1g', '-XX:+UseG1GC', `-Dlog4j2.configurationFile=${logging}`, '-cp', classPath]
   const words = ['org.apache.kafka.connect.cli.ConnectStandalone', workerFile, connectorFile]
-  return startChild([java, ...flags, ...words], join(logs, 'connect.log'))
+  const child = startChild([java, ...flags, ...words], join(logs, 'connect.log'))
+  await running(`http://127.0.0.1:${port}/connectors/${connector.name}/status`, child, world.signal)
+  return child
+}
+
+/** When the worker says that the sink and its tasks run, or the worker has ended. */
+async function running(url: string, { ended }: Started, signal: AbortSignal): Promise<void> {
+  const isRunning = ({ state }: { state: string }) => state === 'RUNNING'
+  let isOver = false
+  void ended.then(() => {
+    isOver = true
+  })
+  while (!isOver) {
+    const found = await fetch(url)
+      .then((response) => response.json() as Promise<{ connector?: { state: string }; tasks?: { state: string }[] }>)
+      .catch(() => ({ connector: undefined, tasks: undefined }))
+    if (found.connector && isRunning(found.connector) && found.tasks?.length === tasks && found.tasks.every(isRunning))
+      return
+    await sleep(200, undefined, { signal })
+  }
 }

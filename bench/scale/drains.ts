@@ -72,7 +72,7 @@ export const replicas: Part = async (options, { events, rounds }) => {
   await using world = await openWorld(options)
   await fill(world, events)
   await drain(world, both, events)
-  return compare(
+  return await compare(
     { ...options, what: 'replicas', rounds, alternate: true },
     [1, 2, 4].map((replicas) => ({
       title: String(replicas),
@@ -83,7 +83,7 @@ export const replicas: Part = async (options, { events, rounds }) => {
 
 export const partitions: Part = async (options, { events, rounds }) => {
   await using world = await openWorld(options)
-  return compare(
+  return await compare(
     { ...options, what: 'partitions', rounds, alternate: true },
     [100, 10, 1000].map((wanted) => ({
       title: String(wanted),
@@ -101,7 +101,7 @@ const usualBytes = 500
 
 export const bytes: Part = async (options, { events, rounds }) => {
   await using world = await openWorld(options)
-  return compare(
+  return await compare(
     { ...options, what: 'bytes of an event', rounds, alternate: true },
     [usualBytes, 200, 2000, 20_000].map((size) => ({
       title: count(size),
@@ -118,7 +118,7 @@ export const bytes: Part = async (options, { events, rounds }) => {
 /** Into a table that has so many rows of today; it grows with every round. */
 export const rows: Part = async (options, { events, rounds, rows: wanted }) => {
   await using world = await openWorld(options)
-  return compare(
+  return await compare(
     { ...options, what: 'rows of today before', rounds, alternate: false },
     [0, ...wanted].map((before) => ({
       title: count(before),
@@ -138,7 +138,7 @@ export const days: Part = async (options, { events, rounds }) => {
   await using world = await openWorld(options)
   await fill(world, events)
   await drain(world, both, events)
-  return compare(
+  return await compare(
     { ...options, what: 'daily partitions', rounds, alternate: false },
     [3, 30, 400].map((wanted) => ({
       title: String(wanted),
