@@ -16,6 +16,8 @@ import type { Part } from './scale.ts'
 /** Longer than the session timeout and what follows it. */
 const windowMs = 45_000
 const usualMs = 15_000
+/** What is due so shortly before the next change meets that one, too. */
+const edgeMs = 2000
 const primed = 2000
 
 export const pauses: Part = async (options, { rate }) => {
@@ -43,7 +45,7 @@ export const pauses: Part = async (options, { rate }) => {
       const fromMs = Date.now()
       await change()
       await sleep(ms - (Date.now() - fromMs), undefined, { signal: world.signal })
-      return { what, fromMs, toMs: Date.now() }
+      return { what, fromMs, toMs: Date.now() - edgeMs }
     }
     const phases = [
       await phase('nothing happens', usualMs, async () => {}),
