@@ -1,22 +1,13 @@
 /** The options of `millrace simulate kafka`: what the help says of each, and what each text means. Light: the help is shown without loading a client. */
-import { parseDuration } from '../core/duration.ts'
 import { FatalError } from '../core/errors.ts'
-import { bytesFlag, choiceFlag, numberFlag, rateFlag, shareFlag, wholeFlag } from '../core/flag.ts'
-import { type ProfileName, type ProfilePlan, profileNames } from './profile.ts'
+import { choiceFlag, numberFlag, shareFlag, wholeFlag } from '../core/flag.ts'
+import { type HelpRow, readSchedule, type ScheduleFlags, scheduleHelp } from './schedule-flags.ts'
 
 const codecNames = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
 
 /** As the command line has them: text, checked here. The names are those of the options. */
-export interface SimulateFlags {
+export interface SimulateFlags extends ScheduleFlags {
   readonly topic?: string
-  readonly rate?: string
-  readonly profile?: string
-  readonly peak?: string
-  readonly period?: string
-  readonly for?: string
-  readonly events?: string
-  readonly seed?: string
-  readonly size?: string
   readonly binary?: string
   readonly duplicates?: string
   readonly poison?: string
@@ -38,23 +29,13 @@ export interface SimulateFlags {
 }
 
 /** For the command line's help, one row per option. */
-export const simulateFlags: readonly (readonly [flag: string, help: string, standard?: string])[] = [
+export const simulateFlags: readonly HelpRow[] = [
   ['--topic <name>', 'the topic to send to', 'cloud-events'],
-  ['--rate <n>', 'records per second, or `max`', '6667'],
-  ['--profile <name>', 'how the rate changes: constant, ramp, spike, sine or soak', 'constant'],
-  ['--peak <n>', 'ramp, spike, sine: the highest rate (default: three times --rate)'],
-  [
-    '--period <duration>',
-    'ramp: how long it rises; spike, sine: from one to the next; soak: how long it warms up',
-    '20s',
-  ],
-  ['--for <duration>', 'stop after 30s, 5m, 1h30m'],
-  ['--events <n>', 'stop after so many records'],
-  ['--seed <n>', 'the same seed makes the same events (default: the time of the start)'],
-  [
-    '--size <bytes>',
+  ...scheduleHelp(
+    'records',
+    '6667',
     'of an event: 2KiB, or 200-20kB for all sizes between, small ones more often (default: about 466)',
-  ],
+  ),
   ['--binary <share>', "share of events in CloudEvents' binary mode", '0'],
   ['--duplicates <share>', "share of records sent twice, as a producer's retry", '0.001'],
   ['--poison <share>', 'share of bad records', '0.0005'],
@@ -76,39 +57,11 @@ export const simulateFlags: readonly (readonly [flag: string, help: string, stan
 ]
 
 const usage = (what: string, remedy: string) => new FatalError('USAGE', what, remedy)
-const rateMax = 10_000_000
 const exponentMax = 5
-
-/** Null for a constant rate, which needs none. */
-export function readProfile(
-  flags: Pick<SimulateFlags, 'profile' | 'peak' | 'period'>,
-  rate: number,
-): ProfilePlan | null {
-  const name: ProfileName = choiceFlag('profile', flags.profile ?? 'constant', profileNames)
-  const periodMs = parseDuration(flags.period ?? '20s', '--period')
-  if (periodMs < 100) throw usage(`--period reads '${flags.period}'.`, 'It takes 100ms or more.')
-  if (name === 'constant' || name === 'soak') {
-    if (flags.peak !== undefined)
-      throw usage(`A profile '${name}' has no --peak.`, 'Leave it out, or choose ramp, spike or sine.')
-    if (name === 'constant') return null
-  }
-  if (rate === Number.POSITIVE_INFINITY) {
-    throw usage(`A profile '${name}' needs a rate, not \`max\`.`, 'Give --rate as records per second.')
-  }
-  const peak = flags.peak === undefined ? rate * 3 : numberFlag('peak', flags.peak.replaceAll('_', ''), 0.001, rateMax)
-  return { name, rate, peak, periodMs }
-}
-
-export function readSize(text: string): [number, number] {
-  const [low, high = low] = text.split('-', 2) as [string, string?]
-  const range = [bytesFlag('size', low, 150, 900_000), bytesFlag('size', high, 150, 900_000)] as [number, number]
-  if (range[0] > range[1]) throw usage(`--size reads '${text}'.`, 'Write the smaller size first.')
-  return range
-}
 
 /** Every flag checked, with its default; throws USAGE. */
 export function readFlags(flags: SimulateFlags, now: () => number) {
-  const { partitions, transactional, keySkew, size } = flags
+  const { partitions, transactional, keySkew } = flags
   const acks = Number(choiceFlag('acks', flags.acks ?? '-1', ['-1', '0', '1'])) as -1 | 0 | 1
   const idempotent = flags.idempotent === true || transactional !== undefined
   if (idempotent && acks !== -1) {
@@ -117,16 +70,10 @@ export function readFlags(flags: SimulateFlags, now: () => number) {
   const abort = shareFlag('abort', flags.abort ?? '0')
   if (abort > 0 && transactional === undefined) throw usage('--abort without --transactional.', 'Give both.')
   if (abort === 1) throw usage('--abort 1 would never send anything.', 'Give a smaller share.')
-  const rate = rateFlag('rate', flags.rate ?? '6667', 'records')
-  const profile = readProfile(flags, rate)
+  const schedule = readSchedule(flags, 'records', '6667', now())
   return {
     topic: flags.topic ?? 'cloud-events',
-    rate,
-    ...(profile !== null && { profile }),
-    ...(flags.for !== undefined && { forMs: parseDuration(flags.for, '--for') }),
-    ...(flags.events !== undefined && { events: wholeFlag('events', flags.events, 1) }),
-    seed: flags.seed === undefined ? Math.floor(now()) : wholeFlag('seed', flags.seed, 0),
-    ...(size !== undefined && { size: readSize(size) }),
+    ...schedule,
     codec: choiceFlag('codec', flags.codec ?? 'snappy', codecNames),
     duplicates: shareFlag('duplicates', flags.duplicates ?? '0.001'),
     poison: shareFlag('poison', flags.poison ?? '0.0005'),

@@ -16,7 +16,7 @@ import type { CodecName } from '../flow/consume/codecs.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
 import { createEvents, type EventsOptions, type SimulatedRecord } from './events.ts'
 import { acceptBatches, messageOfBatch } from './kafkajs-batches.ts'
-import { createProfile, type ProfilePlan } from './profile.ts'
+import { constantAt, createProfile, type ProfilePlan } from './profile.ts'
 import { createRandom } from './random.ts'
 import { type BatchBuilder, createBatchBuilder } from './record-batch.ts'
 import { type SimulateStats, statsOf } from './stats.ts'
@@ -119,7 +119,7 @@ function run(
   const { topic, rate, now, signal, codec = 'snappy', acks = -1, share, transactionalId, abort = 0, size } = options
   const source = createEvents({ ...options, partitions })
   const fullSpeed = rate === Number.POSITIVE_INFINITY
-  const profile = createProfile(options.profile ?? { name: 'constant', rate, peak: rate, periodMs: 1 })
+  const profile = createProfile(options.profile ?? constantAt(rate))
   const numbered = options.idempotent === true || transactionalId !== undefined
   // Records due at the very end are the next run's.
   const scheduled =

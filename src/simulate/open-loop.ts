@@ -2,14 +2,37 @@
  * Work on a schedule that waits for nobody: what is due is started as long as there is room for it, the rest waits, and each piece of work is told when
  * it should have begun. At full speed everything is due when there is room.
  */
-import type { Profile } from './profile.ts'
+import { constantAt, createProfile, type Profile, type ProfilePlan } from './profile.ts'
 
-export interface OpenLoopOptions {
+/** When work is due, from when to when, and how much of it. */
+export interface Schedule {
   /** null: as fast as there is room. */
   readonly profile: Profile | null
   readonly startedMs: number
   readonly events: number
   readonly endMs: number
+}
+
+export function scheduleOf(
+  plan: {
+    /** Infinity: as fast as there is room. */
+    readonly rate: number
+    readonly profile?: ProfilePlan
+    readonly events?: number
+    readonly forMs?: number
+  },
+  startedMs: number,
+): Schedule {
+  const { rate, profile, events = Number.POSITIVE_INFINITY, forMs = Number.POSITIVE_INFINITY } = plan
+  return {
+    profile: rate === Number.POSITIVE_INFINITY ? null : createProfile(profile ?? constantAt(rate)),
+    startedMs,
+    events,
+    endMs: startedMs + forMs,
+  }
+}
+
+export interface OpenLoopOptions extends Schedule {
   readonly now: () => number
   readonly signal: AbortSignal
   /** How many pieces at once, and of how many events at most. */

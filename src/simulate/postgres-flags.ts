@@ -1,20 +1,11 @@
 /** The options of `millrace simulate postgres`: what the help says of each, and what each text means. */
-import { parseDuration } from '../core/duration.ts'
 import { FatalError } from '../core/errors.ts'
 import { rateFlag, wholeFlag } from '../core/flag.ts'
-import { readProfile, readSize } from './flags.ts'
+import { dataSizeHelp, type HelpRow, readSchedule, type ScheduleFlags, scheduleHelp } from './schedule-flags.ts'
 
-export interface PostgresFlags {
+export interface PostgresFlags extends ScheduleFlags {
   readonly schema?: string
   readonly read?: string
-  readonly rate?: string
-  readonly profile?: string
-  readonly peak?: string
-  readonly period?: string
-  readonly for?: string
-  readonly events?: string
-  readonly seed?: string
-  readonly size?: string
   readonly workers?: string
   readonly batch?: string
   readonly days?: string
@@ -25,21 +16,10 @@ export interface PostgresFlags {
   readonly json?: boolean
 }
 
-export const postgresFlags: readonly (readonly [flag: string, help: string, standard?: string])[] = [
+export const postgresFlags: readonly HelpRow[] = [
   ['--schema <name>', 'works in a schema of its own, with the tables of this version', 'millrace_sim'],
   ['--read <table>', "store nothing: queries read an existing table, say the fleet's public.cloud_events"],
-  ['--rate <n>', 'events per second, or `max`', '5000'],
-  ['--profile <name>', 'how the rate changes: constant, ramp, spike, sine or soak', 'constant'],
-  ['--peak <n>', 'ramp, spike, sine: the highest rate (default: three times --rate)'],
-  [
-    '--period <duration>',
-    'ramp: how long it rises; spike, sine: from one to the next; soak: how long it warms up',
-    '20s',
-  ],
-  ['--for <duration>', 'stop after 30s, 5m, 1h30m'],
-  ['--events <n>', 'stop after so many events'],
-  ['--seed <n>', 'the same seed makes the same events (default: the time of the start)'],
-  ['--size <bytes>', 'of the data of an event and what is usual around it: 2KiB, or 200-20kB (default: about 466)'],
+  ...scheduleHelp('events', '5000', dataSizeHelp),
   ['--workers <n>', 'connections that COPY, each straight into the partitions of the days', '2'],
   ['--batch <n>', 'rows of one transaction, at most; it takes what is due', '5000'],
   ['--days <n>', 'days, back from today, that the events are spread over', '1'],
@@ -62,9 +42,8 @@ function readMix(text: string): readonly [key: number, time: number, last: numbe
 }
 
 export function readPostgresFlags(flags: PostgresFlags, nowMs: number) {
-  const { read, size } = flags
-  const rate = rateFlag('rate', flags.rate ?? '5000', 'events')
-  const profile = readProfile(flags, rate)
+  const { read } = flags
+  const schedule = readSchedule(flags, 'events', '5000', nowMs)
   const schema = flags.schema ?? 'millrace_sim'
   if (!/^[a-z_][a-z0-9_]{0,40}$/.test(schema)) {
     throw usage(`--schema reads '${schema}'.`, 'It takes a name of lower-case letters, digits and underscores.')
@@ -76,12 +55,7 @@ export function readPostgresFlags(flags: PostgresFlags, nowMs: number) {
   return {
     schema,
     ...(read !== undefined && { read }),
-    rate,
-    ...(profile !== null && { profile }),
-    ...(flags.for !== undefined && { forMs: parseDuration(flags.for, '--for') }),
-    ...(flags.events !== undefined && { events: wholeFlag('events', flags.events, 1) }),
-    seed: flags.seed === undefined ? Math.floor(nowMs) : wholeFlag('seed', flags.seed, 0),
-    ...(size !== undefined && { size: readSize(size) }),
+    ...schedule,
     workers: wholeFlag('workers', flags.workers ?? '2', 1, 64),
     batch: wholeFlag('batch', flags.batch ?? '5000', 1, 100_000),
     days: wholeFlag('days', flags.days ?? '1', 1, 400),

@@ -2,9 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { LatencyHistogram } from '../core/latency.ts'
-import { openLoop } from './open-loop.ts'
+import { openLoop, scheduleOf } from './open-loop.ts'
 import type { Connect, SimulatePostgresOptions } from './postgres.ts'
-import { createProfile } from './profile.ts'
 import { createRandom } from './random.ts'
 import { quantile } from './stats.ts'
 
@@ -42,7 +41,7 @@ export async function startReading(
   options: SimulatePostgresOptions,
   signal: AbortSignal,
 ) {
-  const { reads, readers, mix, seed, now } = options
+  const { read, forMs, reads, readers, mix, seed, now } = options
   if (reads === 0) return null
   const clients = await Promise.all(
     Array.from({ length: readers }, (_, index) => connect(`millrace simulate read ${index + 1}`)),
@@ -58,11 +57,8 @@ export async function startReading(
     `SELECT * FROM ${table} WHERE type = $1 AND subject = $2 AND event_time >= now() - interval '1 hour' AND ${sinceHour} ORDER BY event_time DESC LIMIT 1`,
   ]
   const loop = openLoop({
-    profile: createProfile({ name: 'constant', rate: reads, peak: reads, periodMs: 1000 }),
-    startedMs,
-    events: Number.POSITIVE_INFINITY,
-    endMs:
-      options.read !== undefined && options.forMs !== undefined ? startedMs + options.forMs : Number.POSITIVE_INFINITY,
+    // Beside the storing they end with it.
+    ...scheduleOf({ rate: reads, ...(read !== undefined && forMs !== undefined && { forMs }) }, startedMs),
     now,
     signal,
     inFlightMax: readers,

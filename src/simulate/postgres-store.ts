@@ -1,17 +1,15 @@
 /** COPY workers: each takes what is due, up to a batch, and commits it straight into the partitions of its days. */
 import { CopyWriter } from '../core/copy.ts'
-import { dayOf, partitionName } from '../core/day.ts'
+import { dayMs, dayOf, partitionName } from '../core/day.ts'
 import { formatUuid, writeEventId } from '../core/identity.ts'
 import { LatencyHistogram } from '../core/latency.ts'
 import { runCopies } from '../flow/persist/copy-transaction.ts'
 import { createEvents, type SimulatedEvent } from './events.ts'
-import { openLoop } from './open-loop.ts'
+import { openLoop, scheduleOf } from './open-loop.ts'
 import type { Connect, SimulatePostgresOptions } from './postgres.ts'
 import { type Known, knownMax } from './postgres-reads.ts'
-import { createProfile } from './profile.ts'
 import { createRandom } from './random.ts'
 
-const dayMs = 86_400_000
 /** One in so many rows is remembered for readers to ask for. */
 const knownEvery = 8
 const columns =
@@ -22,7 +20,7 @@ export async function startStoring(
   known: Known[],
   options: SimulatePostgresOptions,
 ) {
-  const { rate, profile, now, signal, seed, size, workers, batch, days } = options
+  const { now, signal, seed, size, workers, batch, days } = options
   const events = createEvents({ seed, partitions: workers, ...(size !== undefined && { size }) })
   const luck = createRandom(seed)
   const committed = new LatencyHistogram()
@@ -31,12 +29,8 @@ export async function startStoring(
     Array.from({ length: workers }, (_, index) => connect(`millrace simulate copy ${index + 1}`)),
   )
   const free = clients.map((client, worker) => ({ client, worker }))
-  const isPaced = rate !== Number.POSITIVE_INFINITY
   const loop = openLoop({
-    profile: isPaced ? createProfile(profile ?? { name: 'constant', rate, peak: rate, periodMs: 1000 }) : null,
-    startedMs,
-    events: options.events ?? Number.POSITIVE_INFINITY,
-    endMs: options.forMs === undefined ? Number.POSITIVE_INFINITY : startedMs + options.forMs,
+    ...scheduleOf(options, startedMs),
     now,
     signal,
     inFlightMax: workers,

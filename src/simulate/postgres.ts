@@ -6,7 +6,7 @@
  * nothing else. An existing table (`read`) is only read.
  */
 import pg from 'pg'
-import { dayOf } from '../core/day.ts'
+import { dayMs, dayOf } from '../core/day.ts'
 import { FatalError } from '../core/errors.ts'
 import { migrate } from '../schema/migrate.ts'
 import { ensurePartitions } from '../schema/partitions.ts'
@@ -39,7 +39,6 @@ export interface PostgresStats {
   readonly missing: number | null
 }
 
-const dayMs = 86_400_000
 const statsMs = 1000
 const schemaMark = 'Made by `millrace simulate postgres`, which may drop it.'
 

@@ -16,6 +16,9 @@ export interface ProfilePlan {
   readonly periodMs: number
 }
 
+/** The same rate all the time. */
+export const constantAt = (rate: number): ProfilePlan => ({ name: 'constant', rate, peak: rate, periodMs: 1000 })
+
 export interface Profile {
   rateAt(ms: number): number
   /** How many are due in [0, ms]. */

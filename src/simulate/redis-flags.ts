@@ -1,21 +1,13 @@
 /** The options of `millrace simulate redis`: what the help says of each, and what each text means. */
 import { parseDuration } from '../core/duration.ts'
 import { FatalError } from '../core/errors.ts'
-import { rateFlag, shareFlag, wholeFlag } from '../core/flag.ts'
-import { readProfile, readSize } from './flags.ts'
+import { shareFlag, wholeFlag } from '../core/flag.ts'
+import { dataSizeHelp, type HelpRow, readSchedule, type ScheduleFlags, scheduleHelp } from './schedule-flags.ts'
 
-export interface RedisFlags {
+export interface RedisFlags extends ScheduleFlags {
   readonly prefix?: string
   readonly read?: string
   readonly streams?: string
-  readonly rate?: string
-  readonly profile?: string
-  readonly peak?: string
-  readonly period?: string
-  readonly for?: string
-  readonly events?: string
-  readonly seed?: string
-  readonly size?: string
   readonly pipeline?: string
   readonly groups?: string
   readonly consumers?: string
@@ -29,22 +21,11 @@ export interface RedisFlags {
   readonly json?: boolean
 }
 
-export const redisFlags: readonly (readonly [flag: string, help: string, standard?: string])[] = [
+export const redisFlags: readonly HelpRow[] = [
   ['--prefix <name>', 'streams of its own are named <name>:{0}, <name>:{1}, ...', 'millrace-sim'],
   ['--read <family>', "add nothing: groups read existing streams, say the fleet's events:payment"],
   ['--streams <n>', 'how many', '10'],
-  ['--rate <n>', 'entries per second, or `max`', '5000'],
-  ['--profile <name>', 'how the rate changes: constant, ramp, spike, sine or soak', 'constant'],
-  ['--peak <n>', 'ramp, spike, sine: the highest rate (default: three times --rate)'],
-  [
-    '--period <duration>',
-    'ramp: how long it rises; spike, sine: from one to the next; soak: how long it warms up',
-    '20s',
-  ],
-  ['--for <duration>', 'stop after 30s, 5m, 1h30m'],
-  ['--events <n>', 'stop after so many entries'],
-  ['--seed <n>', 'the same seed makes the same events (default: the time of the start)'],
-  ['--size <bytes>', 'of the data of an event and what is usual around it: 2KiB, or 200-20kB (default: about 466)'],
+  ...scheduleHelp('entries', '5000', dataSizeHelp),
   ['--pipeline <n>', 'XADDs in one pipeline, at most', '100'],
   ['--groups <names>', 'consumer groups, comma-separated; `none` for none', 'payment-service'],
   ['--consumers <n>', 'consumers of each group, each with a connection of its own', '2'],
@@ -61,9 +42,8 @@ export const redisFlags: readonly (readonly [flag: string, help: string, standar
 const usage = (what: string, remedy: string) => new FatalError('USAGE', what, remedy)
 
 export function readRedisFlags(flags: RedisFlags, nowMs: number) {
-  const { read, maxlen, ttl, size } = flags
-  const rate = rateFlag('rate', flags.rate ?? '5000', 'entries')
-  const profile = readProfile(flags, rate)
+  const { read, maxlen, ttl } = flags
+  const schedule = readSchedule(flags, 'entries', '5000', nowMs)
   const prefix = flags.prefix ?? 'millrace-sim'
   if (prefix === '' || /[{}*?[\]\\\s]/.test(prefix)) {
     throw usage(
@@ -88,12 +68,7 @@ export function readRedisFlags(flags: RedisFlags, nowMs: number) {
     prefix,
     ...(read !== undefined && { read }),
     streams: wholeFlag('streams', flags.streams ?? '10', 1, 10_000),
-    rate,
-    ...(profile !== null && { profile }),
-    ...(flags.for !== undefined && { forMs: parseDuration(flags.for, '--for') }),
-    ...(flags.events !== undefined && { events: wholeFlag('events', flags.events, 1) }),
-    seed: flags.seed === undefined ? Math.floor(nowMs) : wholeFlag('seed', flags.seed, 0),
-    ...(size !== undefined && { size: readSize(size) }),
+    ...schedule,
     pipeline: wholeFlag('pipeline', flags.pipeline ?? '100', 1, 10_000),
     groups,
     consumers: wholeFlag('consumers', flags.consumers ?? '2', 1, 256),

@@ -10,8 +10,7 @@ import type { Redis } from 'ioredis'
 import { FatalError } from '../core/errors.ts'
 import { LatencyHistogram } from '../core/latency.ts'
 import { createEvents } from './events.ts'
-import { openLoop } from './open-loop.ts'
-import { createProfile } from './profile.ts'
+import { openLoop, scheduleOf } from './open-loop.ts'
 import { createRandom } from './random.ts'
 import type { RedisPlan } from './redis-flags.ts'
 import { claim, consume, Group, type GroupStats, waitFor } from './redis-groups.ts'
@@ -176,8 +175,8 @@ async function createGroup(client: Redis, key: string, group: string, isOurs: bo
 }
 
 function startAdding(client: Redis, keys: readonly string[], startedMs: number, options: SimulateRedisOptions) {
-  const { rate, profile, now, signal, maxlen, ttlMs, seed, size } = options
-  const isPaced = rate !== Number.POSITIVE_INFINITY
+  const { now, signal, maxlen, ttlMs, seed, size } = options
+  const schedule = scheduleOf(options, startedMs)
   // As the fleet spreads them: a subject is always in the same stream.
   const events = createEvents({ seed, partitions: keys.length, ...(size !== undefined && { size }) })
   const late = new LatencyHistogram()
@@ -186,10 +185,7 @@ function startAdding(client: Redis, keys: readonly string[], startedMs: number, 
   const counted = { added: 0, bytes: 0 }
   const trim = maxlen === undefined ? [] : ['MAXLEN', '~', maxlen]
   const loop = openLoop({
-    profile: isPaced ? createProfile(profile ?? { name: 'constant', rate, peak: rate, periodMs: 1000 }) : null,
-    startedMs,
-    events: options.events ?? Number.POSITIVE_INFINITY,
-    endMs: options.forMs === undefined ? Number.POSITIVE_INFINITY : startedMs + options.forMs,
+    ...schedule,
     now,
     signal,
     inFlightMax,
@@ -202,7 +198,7 @@ function startAdding(client: Redis, keys: readonly string[], startedMs: number, 
         const record = events.next(due)
         const key = keys[record.partition] as string
         const value = record.value as string
-        if (isPaced) late.record(atMs - due)
+        if (schedule.profile !== null) late.record(atMs - due)
         bytes += value.length
         pipeline.call('XADD', key, ...trim, '*', 'event', value, 'due', String(due))
         if (ttlMs !== undefined && atMs - (touchedMs.get(key) ?? 0) >= Math.min(1000, ttlMs / 4)) {

@@ -4,10 +4,10 @@ import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { FatalError } from '../../src/core/errors.ts'
-import { loadSettings } from '../../src/process/load-settings.ts'
 import { simulatePostgresCommand } from '../../src/simulate/postgres-command.ts'
 import { type PostgresFlags, readPostgresFlags } from '../../src/simulate/postgres-flags.ts'
 import { type Stack, startStack } from '../../src/stack/stack.ts'
+import { runCommand } from './run-command.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 let stack: Stack
@@ -24,23 +24,8 @@ after(async () => {
   await stack?.remove()
 })
 
-async function run(flags: PostgresFlags, signal = new AbortController().signal) {
-  const results: string[] = []
-  const told: string[] = []
-  const { settings } = loadSettings({ env: { MILLRACE_POSTGRES: stack.postgres }, directory: root, needs: [] })
-  const code = await simulatePostgresCommand(
-    { json: true, ...flags },
-    {
-      settings,
-      signal,
-      now: Date.now,
-      write: (text) => told.push(text),
-      writeResult: (text) => results.push(text),
-      terminal: false,
-    },
-  )
-  return { code, told: told.join(''), result: results.length === 0 ? null : JSON.parse(results[0] as string) }
-}
+const run = (flags: PostgresFlags, signal = new AbortController().signal) =>
+  runCommand(simulatePostgresCommand, flags, { MILLRACE_POSTGRES: stack.postgres }, signal)
 
 test('what was committed is there, in the partitions of its days, and readers find it', async () => {
   const { code, result, told } = await run({

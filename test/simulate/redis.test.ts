@@ -4,10 +4,10 @@ import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { FatalError } from '../../src/core/errors.ts'
-import { loadSettings } from '../../src/process/load-settings.ts'
 import { simulateRedisCommand } from '../../src/simulate/redis-command.ts'
 import { type RedisFlags, readRedisFlags } from '../../src/simulate/redis-flags.ts'
 import { type Stack, startStack } from '../../src/stack/stack.ts'
+import { runCommand } from './run-command.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 let stack: Stack
@@ -23,23 +23,8 @@ after(async () => {
   await stack?.remove()
 })
 
-async function run(flags: RedisFlags, signal = new AbortController().signal) {
-  const results: string[] = []
-  const told: string[] = []
-  const { settings } = loadSettings({ env: { MILLRACE_REDIS: stack.redis }, directory: root, needs: [] })
-  const code = await simulateRedisCommand(
-    { json: true, ...flags },
-    {
-      settings,
-      signal,
-      now: Date.now,
-      write: (text) => told.push(text),
-      writeResult: (text) => results.push(text),
-      terminal: false,
-    },
-  )
-  return { code, told: told.join(''), result: results.length === 0 ? null : JSON.parse(results[0] as string) }
-}
+const run = (flags: RedisFlags, signal = new AbortController().signal) =>
+  runCommand(simulateRedisCommand, flags, { MILLRACE_REDIS: stack.redis }, signal)
 
 test('every group acknowledges everything once, what was abandoned by way of a claim', async () => {
   const { code, result, told } = await run({
