@@ -336,7 +336,8 @@ export function openService(options: ServiceOptions): Service {
       await sleep(1000, stop.signal)
       observeHealth()
       const surveyingMs = surveying ? clock.steadyMs() - surveyedAtMs : 0
-      if (surveyingMs > settings.progressTimeoutMs) throw noProgress(`a survey has not ended for ${surveyingMs} ms`)
+      if (surveyingMs > settings.progressTimeoutMs)
+        throw noProgress(`a survey has not ended for ${Math.round(surveyingMs)} ms`)
       void compareWhatIsInDoubt()
       void survey().catch(fail)
       const { ok, reasons } = health.live()

@@ -4,12 +4,13 @@
  * get all partitions at once in any order, wait for a join, and leave a group to be deleted.)
  *
  * kafkajs has no public way to do so. This reaches into 2.2.4, which is pinned and will see no other release: its cluster finds the leaders and
- * connects as ever, its fetch request and its batch (aborted transactions and control records left out) are used as its own consumer uses them.
+ * connects as ever, its fetch request and its batch are used as its own consumer uses them. What was aborted is left out by aborted.ts.
  */
 import { createRequire } from 'node:module'
 import type kafkajs from 'kafkajs'
 import type { KafkaConfig, KafkaMessage } from 'kafkajs'
 import { assert } from '../core/errors.ts'
+import { type AbortedTransaction, committedOnly, type FetchedRecord } from './aborted.ts'
 import { createFeed, type Feed } from './feed.ts'
 
 export interface Range {
@@ -33,7 +34,7 @@ export interface KafkaReader {
 }
 
 interface Broker {
-  fetch(request: object): Promise<{ responses: { partitions: object[] }[] }>
+  fetch(request: object): Promise<{ responses: { partitions: Partition[] }[] }>
 }
 interface Cluster {
   connect(): Promise<void>
@@ -44,9 +45,17 @@ interface Cluster {
   findBroker(of: { nodeId: string }): Promise<Broker>
   fetchTopicsOffset(topics: object[]): Promise<{ partitions: { partition: number; offset: string }[] }[]>
 }
+interface Partition {
+  readonly abortedTransactions: readonly AbortedTransaction[]
+}
 interface Batch {
-  readonly messages: KafkaMessage[]
+  /** Control records and aborted ones too. */
+  readonly messagesWithinOffset: readonly (KafkaMessage & FetchedRecord)[]
   lastOffset(): string
+}
+interface Fetched {
+  readonly messages: readonly KafkaMessage[]
+  readonly lastOffset: number
 }
 
 const fetchBytes = 2 * 1024 * 1024
@@ -76,7 +85,7 @@ export async function openKafkaReader(kafka: KafkaConfig, topic: string, signal:
   await cluster.connect()
   await cluster.addTargetTopic(topic)
 
-  async function fetch(partition: number, offset: number): Promise<Batch> {
+  async function fetch(partition: number, offset: number): Promise<Fetched> {
     const leader = Object.keys(cluster.findLeaderForPartitions(topic, [partition]))[0]
     const broker = await cluster.findBroker({ nodeId: leader ?? '' })
     const { responses } = await broker.fetch({
@@ -88,7 +97,11 @@ export async function openKafkaReader(kafka: KafkaConfig, topic: string, signal:
       topics: [{ topic, partitions: [{ partition, fetchOffset: String(offset), maxBytes: fetchBytes }] }],
       rackId: '',
     })
-    return new Batch(topic, String(offset), responses[0]?.partitions[0] ?? {})
+    const answer = responses[0]?.partitions[0]
+    assert(answer !== undefined, () => `the broker's answer does not hold ${topic}/${partition}`)
+    const batch = new Batch(topic, String(offset), answer)
+    const messages = committedOnly(batch.messagesWithinOffset, answer.abortedTransactions)
+    return { messages, lastOffset: Number(batch.lastOffset()) }
   }
 
   async function low(partition: number): Promise<number> {
@@ -123,7 +136,7 @@ export async function openKafkaReader(kafka: KafkaConfig, topic: string, signal:
           return []
         }
         const { partition } = range
-        let batch: Batch
+        let batch: Fetched
         try {
           batch = await patiently(() => fetch(partition, position))
         } catch (error) {
@@ -140,7 +153,7 @@ export async function openKafkaReader(kafka: KafkaConfig, topic: string, signal:
           if (at >= range.to) break
           records.push({ partition, offset: at, timestampMs: Number(timestamp), value, headers })
         }
-        position = Math.max(position + 1, Number(batch.lastOffset()) + 1)
+        position = Math.max(position, batch.lastOffset) + 1
         return records
       })
     },
