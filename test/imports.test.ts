@@ -62,15 +62,19 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
       /^src\/(core\/|flow\/[^/]+$)/.test(to) || (type && (isPort(to) || to === 'src/flow/settle/settler.ts')),
   ],
   [/^src\/schema\//, ({ to }) => /^src\/(core|schema)\//.test(to)],
-  // A process of the fleet runs the flow, and the keeper of its days beside it.
-  [/^src\/process\//, ({ to }) => /^src\/(core|schema|process|flow|keeper)\//.test(to) || to === 'src/define.ts'],
+  // What a fleet looks like: of what it tells, and nothing else.
+  [/^src\/live\//, ({ to }) => /^src\/(core|live)\//.test(to)],
+  // A process of the fleet runs the flow, and the keeper of its days beside it, and shows itself.
+  [/^src\/process\//, ({ to }) => /^src\/(core|schema|process|flow|keeper|live)\//.test(to) || to === 'src/define.ts'],
   // npm start is made of the other wings.
   [
     /^src\/start\//,
-    ({ to }) => /^src\/(core|schema|process|simulate|stack|start|verify)\//.test(to) || to === 'src/define.ts',
+    ({ to }) => /^src\/(core|schema|process|simulate|stack|start|verify|live)\//.test(to) || to === 'src/define.ts',
   ],
   // The load tester is npm start with other loads, and a report.
-  [/^src\/load\//, ({ to }) => /^src\/((core|simulate|stack|start|verify|load)\/|process\/connect-)/.test(to)],
+  [/^src\/load\//, ({ to }) => /^src\/((core|simulate|stack|start|verify|load|live)\/|process\/connect-)/.test(to)],
+  // It finds the fleet of `npm start` by what that leaves beside its servers.
+  [/^src\/top\//, ({ to }) => /^src\/((core|live|top)\/|stack\/(state|fleet|lock)\.)/.test(to)],
   [/^src\/main\.ts$/, ({ to }) => !to.startsWith('test/')],
   // Every other wing: core, ports, the schema, how to connect; never a room's inside, never another wing.
   [

@@ -13,6 +13,8 @@ export interface PartitionStatus {
   readonly marks: Readonly<Record<Room, number>>
   /** One past the last offset in Kafka, as of the last fetch; null before the first. */
   readonly endOffset: number | null
+  /** Age of the oldest record not stored yet; 0 when there is none. */
+  readonly lagSeconds?: number
 }
 
 export interface RoomStatus {
@@ -53,7 +55,15 @@ export interface Status {
   readonly bytesInFlight: number
   readonly inFlightBytesMax: number
   readonly residentBytes: number
+  /** All threads, since the process began. */
+  readonly cpuSeconds?: number
   readonly lanes: number
+  /** False where rows are stored and nothing goes to streams. */
+  readonly publishes?: boolean
+  /** Of the topic, whoever carries them. */
+  readonly topicPartitions?: number
+  /** How many replicas would help now, as this one sees it. */
+  readonly usefulReplicas?: number | null
   readonly rooms: Readonly<Record<Room, RoomStatus>>
   readonly totals: Readonly<Record<Told, number>>
   readonly rejectsByCode: Readonly<Record<string, number>>

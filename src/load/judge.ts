@@ -1,6 +1,6 @@
 /** Whether a run kept its goals: what was seen in, sentences with figures out. Pure. */
 import { count } from '../core/count.ts'
-import { bytes, milliseconds } from '../start/style.ts'
+import { bytes, milliseconds } from '../live/style.ts'
 import type { Sample } from './samples.ts'
 import { type Suite, spikeEnds } from './suites.ts'
 

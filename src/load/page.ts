@@ -1,7 +1,7 @@
 /** The report as one HTML file that stands alone: no network, no script; well-formed as XML, too. Follows the reader's choice of dark or light. */
 import { count } from '../core/count.ts'
-import { brief, bytes, milliseconds } from '../start/style.ts'
-import { type ChartOptions, clockText, escapeText, renderChart, type Series } from './chart.ts'
+import { type ChartOptions, clockText, escapeText, renderChart, type Series } from '../live/chart.ts'
+import { brief, bytes, milliseconds } from '../live/style.ts'
 import { failures } from './print.ts'
 import { type Latencies, type LoadResult, readRows, type SuiteResult } from './result.ts'
 

@@ -1,7 +1,7 @@
 /** The end of a load test for people: a table of the runs, each goal with what was measured, the proof. */
 import { count } from '../core/count.ts'
+import { bytes, milliseconds, type Paint } from '../live/style.ts'
 import { renderTable } from '../simulate/table.ts'
-import { bytes, milliseconds, type Paint } from '../start/style.ts'
 import { renderVerify } from '../verify/print.ts'
 import { type LoadResult, readRows, type SuiteResult } from './result.ts'
 

@@ -1,9 +1,9 @@
 /** What is seen of a run once a second: rates, latencies, lag, and what every process takes of the machine. */
 
+import type { Recorder, Window } from '../live/recorder.ts'
+import type { Watch } from '../live/watch.ts'
 import type { SimulateStats } from '../simulate/stats.ts'
-import type { Recorder, Window } from '../start/recorder.ts'
 import type { TreeUsage } from '../start/usage.ts'
-import type { Watch } from '../start/watch.ts'
 
 export interface Percentiles {
   readonly p50: number | null

@@ -11,6 +11,8 @@ import { FatalError } from '../core/errors.ts'
 import type { Room } from '../core/marks.ts'
 import type { Settings } from '../core/settings.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
+import { type Output, openView, styleOf } from '../live/view.ts'
+import { openWatch, type Watch } from '../live/watch.ts'
 import { kafkaConfig, kafkaFailure } from '../process/connect-kafka.ts'
 import { connectPostgres } from '../process/connect-postgres.ts'
 import { loadConsumer } from '../process/load-consumer.ts'
@@ -26,8 +28,7 @@ import { type TopicEnds, topicEnds } from '../verify/kafka-marks.ts'
 import type { VerifyResult } from '../verify/verify.ts'
 import { openServers, type Servers } from './servers.ts'
 import { type Replica, superviseReplica } from './supervisor.ts'
-import { type Output, openView, styleOf } from './view.ts'
-import { openWatch, type Watch } from './watch.ts'
+import { readUsage } from './usage.ts'
 
 export interface FleetIo {
   /** Of the project: .local/ lies there. */
@@ -168,6 +169,8 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
     publishes,
     replicas,
     now,
+    usage: readUsage,
+    hint: 'Ctrl-C ends the run: the fleet catches up, drains, and all is verified',
   })
   watch = watched
   await orFailure(assigned(watched, partitions, now, signal))

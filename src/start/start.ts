@@ -12,11 +12,11 @@ import { existsSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FatalError } from '../core/errors.ts'
+import type { Output } from '../live/view.ts'
 import { stackFolder } from '../stack/state.ts'
 import { readStartFlags, type StartFlags, type StartOptions } from './flags.ts'
 import { type FleetIo, openFleet } from './fleet.ts'
 import { renderSummary, summaryOf } from './summary.ts'
-import type { Output } from './view.ts'
 
 export interface StartIo extends FleetIo {
   readonly stdout: Output

@@ -1,12 +1,12 @@
 /** What a run comes to: one JSON value for programs, a few lines for people. */
 import { count } from '../core/count.ts'
 import { quantiles } from '../core/status.ts'
+import type { Recorder } from '../live/recorder.ts'
+import { bytes, milliseconds } from '../live/style.ts'
 import type { SimulateStats } from '../simulate/stats.ts'
 import { renderVerify } from '../verify/print.ts'
 import type { VerifyResult } from '../verify/verify.ts'
 import type { StartOptions } from './flags.ts'
-import type { Recorder } from './recorder.ts'
-import { bytes, milliseconds } from './style.ts'
 
 export interface Summary {
   /** The proof holds, everything the simulator was told is stored is in Kafka, and every replica ended in order. */

@@ -1,7 +1,7 @@
 /** The live view: a screen redrawn in place on a terminal, plain lines elsewhere. It shows; it decides nothing. */
 import { count } from '../../src/core/count.ts'
-import { openScreen, type Terminal } from '../../src/start/screen.ts'
-import { brief, bytes, clip, clock, fit, painter, type Style, sparkline } from '../../src/start/style.ts'
+import { openScreen, type Terminal } from '../../src/live/screen.ts'
+import { brief, bytes, clip, clock, fit, painter, type Style, sparkline } from '../../src/live/style.ts'
 import type { Live } from './run.ts'
 
 export interface View {

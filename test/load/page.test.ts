@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { clockText, escapeText, linearTicks, logTicks, renderChart } from '../../src/load/chart.ts'
+import { clockText, escapeText, linearTicks, logTicks, renderChart } from '../../src/live/chart.ts'
 import { renderPage } from '../../src/load/page.ts'
 import { renderResult } from '../../src/load/print.ts'
 import type { LoadResult, SuiteResult } from '../../src/load/result.ts'

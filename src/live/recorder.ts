@@ -7,6 +7,7 @@
  */
 import { LatencyHistogram, type LatencySnapshot } from '../core/latency.ts'
 import { type Room, rooms } from '../core/marks.ts'
+import { type RoomState, roomStates } from '../core/metrics.ts'
 import { bottleneckOf, type Status } from '../core/status.ts'
 
 type Totals = Readonly<Record<keyof Status['totals'], number>>
@@ -19,6 +20,10 @@ export interface Window {
   readonly perSecond: Readonly<Record<Room, number>>
   /** Share of its time that a room worked; null for the rooms that keep no clock. */
   readonly working: Readonly<Record<Room, number | null>>
+  /** The same time in full: the shares add up to 1. */
+  readonly times: Readonly<Record<Room, Readonly<Record<RoomState, number>> | null>>
+  /** Seconds of CPU per second, as the processes count them themselves; NaN where one does not tell. */
+  readonly cpuShare: number
   readonly bottleneck: Room | 'source' | null
   readonly batchRows: LatencyHistogram
   readonly storedMs: LatencyHistogram
@@ -121,8 +126,8 @@ interface Change {
   readonly rows: number
   readonly entries: number
   readonly records: Readonly<Record<Room, number>>
-  readonly worked: Readonly<Record<Room, number>>
-  readonly passed: Readonly<Record<Room, number>>
+  readonly times: Readonly<Record<RoomState, Readonly<Record<Room, number>>>>
+  readonly cpuSeconds: number
   readonly batchRows: LatencyHistogram
   readonly storedMs: LatencyHistogram
   readonly publishedMs: LatencyHistogram
@@ -139,10 +144,10 @@ function change(from: Status | null, to: Status): Change {
     rows: to.totals.rows - (from?.totals.rows ?? 0),
     entries: to.totals.entries - (from?.totals.entries ?? 0),
     records: perRoom((status, room) => status.rooms[room].records),
-    worked: perRoom((status, room) => status.rooms[room].seconds.working),
-    passed: perRoom((status, room) =>
-      Object.values(status.rooms[room].seconds).reduce((sum, seconds) => sum + seconds, 0),
-    ),
+    times: Object.fromEntries(
+      roomStates.map((state) => [state, perRoom((status, room) => status.rooms[room].seconds[state])]),
+    ) as Change['times'],
+    cpuSeconds: (to.cpuSeconds ?? Number.NaN) - (from === null ? 0 : (from.cpuSeconds ?? Number.NaN)),
     batchRows: difference(from?.batchRows, to.batchRows),
     storedMs: difference(from?.storedMs, to.storedMs),
     publishedMs: difference(from?.publishedMs, to.publishedMs),
@@ -159,10 +164,13 @@ function windowOf(changes: readonly Change[]): Window {
   const rate = (of: (change: Change) => number) => sum((one) => (one.seconds > 0 ? of(one) / one.seconds : 0))
   const perRoom = <T>(of: (room: Room) => T) =>
     Object.fromEntries(rooms.map((room) => [room, of(room)])) as Record<Room, T>
-  const working = perRoom((room) => {
-    const passed = sum((one) => one.passed[room])
-    return passed > 0 ? sum((one) => one.worked[room]) / passed : null
+  const times = perRoom((room) => {
+    const spent = roomStates.map((state) => [state, sum((one) => one.times[state][room])] as const)
+    const passed = spent.reduce((total, [, seconds]) => total + seconds, 0)
+    if (passed <= 0) return null
+    return Object.fromEntries(spent.map(([state, seconds]) => [state, seconds / passed])) as Record<RoomState, number>
   })
+  const working = perRoom((room) => times[room]?.working ?? null)
   const merged = (of: (change: Change) => LatencyHistogram) => {
     const all = new LatencyHistogram()
     for (const one of changes) all.merge(of(one))
@@ -174,6 +182,8 @@ function windowOf(changes: readonly Change[]): Window {
     published: rate((one) => one.entries),
     perSecond: perRoom((room) => rate((one) => one.records[room])),
     working,
+    times,
+    cpuShare: rate((one) => one.cpuSeconds),
     bottleneck: bottleneckOf(
       perRoom((room) => working[room] ?? 0),
       perRoom((room) => sum((one) => one.records[room])),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createMetrics } from '../../src/core/metrics.ts'
 import { readStatus, type Status, type StatusFacts } from '../../src/core/status.ts'
-import { createRecorder } from '../../src/start/recorder.ts'
+import { createRecorder } from '../../src/live/recorder.ts'
 
 /** One life of a replica whose metrics a test moves on. */
 function life(pid: number, startedMs: number) {

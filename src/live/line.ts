@@ -13,7 +13,7 @@ export function renderLine(picture: Picture): string {
   const parts = [
     `${(picture.elapsedMs / 1000).toFixed(1).padStart(6)} s`,
     picture.phase,
-    `in ${count(load.perSecond)}/s`,
+    ...(load === null ? [] : [`in ${count(load.perSecond)}/s`]),
     `stored ${count(picture.storedPerSecond)}/s`,
     ...(picture.publishes ? [`published ${count(picture.publishedPerSecond)}/s`] : []),
     `lag ${lagSeconds.toFixed(1)} s (${count(lagRecords)})`,
@@ -22,7 +22,7 @@ export function renderLine(picture: Picture): string {
     `batch ${count(Number.isNaN(picture.batchRows.p50) ? 0 : picture.batchRows.p50)} rows`,
     `rejects ${count(totals.rejects)}`,
     ...(bottleneck !== null && working !== null ? [`bottleneck ${bottleneck} ${Math.round(working * 100)} %`] : []),
-    ...(load.failed > 0 ? [`${count(load.failed)} not sent`] : []),
+    ...(load !== null && load.failed > 0 ? [`${count(load.failed)} not sent`] : []),
     ...(picture.unassigned > 0 ? [`unassigned ${picture.unassigned}`] : []),
     ...(picture.restarts > 0 ? [`restarts ${picture.restarts}`] : []),
     ...(totals.fenced > 0 ? [`fenced ${totals.fenced}`] : []),

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { bar, brief, bytes, chart, clock, fit, milliseconds, painter, sparkline } from '../../src/start/style.ts'
-import { styleOf } from '../../src/start/view.ts'
+import { bar, brief, bytes, chart, clock, fit, milliseconds, painter, sparkline } from '../../src/live/style.ts'
+import { styleOf } from '../../src/live/view.ts'
 
 const unicode = { colours: false, unicode: true }
 const ascii = { colours: false, unicode: false }

@@ -1,5 +1,9 @@
-/** Everything the live view shows at one moment, as plain values: made by start.ts, drawn by frame.ts and line.ts. */
+/**
+ * Everything that is shown of a fleet at one moment, as plain values: made by watch.ts, drawn in a terminal by frame.ts and line.ts, as a page by
+ * page.ts, and told as it is by `millrace top --json`. A fleet may be one replica that looks at itself.
+ */
 import type { Room } from '../core/marks.ts'
+import type { RoomState } from '../core/metrics.ts'
 import type { Quantiles } from '../core/status.ts'
 
 export interface ReplicaPicture {
@@ -15,12 +19,43 @@ export interface ReplicaPicture {
   readonly cpuShare: number | null
   readonly residentBytes: number | null
   readonly restarts: number
+  /** Why it is not ready, in its own words. */
+  readonly reasons: readonly string[]
 }
 
 export interface RoomPicture {
   readonly room: Room
   readonly perSecond: number
   readonly working: number | null
+  /** Shares of the room's time that add up to 1; null where it keeps no clock. */
+  readonly times: Readonly<Record<RoomState, number>> | null
+  /** What Kafka holds of the assigned partitions and has not passed this room yet. */
+  readonly lagRecords: number
+}
+
+export interface PartitionPicture {
+  readonly topic: string
+  readonly partition: number
+  readonly replica: string
+  /** null of one that was stopped before its marks could be believed. */
+  readonly marks: Readonly<Record<Room, number>> | null
+  readonly endOffset: number | null
+  /** What each room has before it. */
+  readonly behind: Readonly<Record<Room, number>> | null
+  /** Age of the oldest record not stored yet. */
+  readonly lagSeconds: number | null
+  /** Why it stands still until an operator decides. */
+  readonly stopped: { readonly code: string; readonly reason: string } | null
+}
+
+export interface LoadPicture {
+  readonly perSecond: number
+  readonly produced: number
+  readonly waiting: number
+  readonly failed: number
+  readonly lateMsP99: number
+  readonly ackMsP50: number
+  readonly ackMsP99: number
 }
 
 export interface Picture {
@@ -28,28 +63,27 @@ export interface Picture {
   readonly phase: string
   /** What to press, or where to look. */
   readonly hint: string
+  readonly atMs: number
   readonly elapsedMs: number
   /** null: until somebody stops it. */
   readonly forMs: number | null
-  readonly seed: number
+  readonly seed: number | null
   readonly addresses: readonly (readonly [name: string, address: string])[]
-  readonly load: {
-    readonly perSecond: number
-    readonly produced: number
-    readonly waiting: number
-    readonly failed: number
-    readonly lateMsP99: number
-    readonly ackMsP50: number
-    readonly ackMsP99: number
-  }
+  /** null where nobody here makes load. */
+  readonly load: LoadPicture | null
   readonly rooms: readonly RoomPicture[]
   readonly bottleneck: Room | 'source' | null
+  /** How many replicas would help now; null where nobody says. */
+  readonly usefulReplicas: number | null
   readonly publishes: boolean
   readonly storedPerSecond: number
   readonly publishedPerSecond: number
+  readonly lagRecords: number
+  readonly lagSeconds: number
   /** One value per second, the newest last. */
   readonly storedHistory: readonly number[]
   readonly p99History: readonly number[]
+  readonly lagHistory: readonly number[]
   readonly stored: Quantiles
   readonly published: Quantiles
   readonly batchRows: Quantiles
@@ -70,6 +104,8 @@ export interface Picture {
   readonly unassigned: number
   readonly rejectsByCode: Readonly<Record<string, number>>
   readonly replicas: readonly ReplicaPicture[]
+  /** By topic and number. */
+  readonly partitions: readonly PartitionPicture[]
   /** What happened, oldest first. */
   readonly events: readonly { readonly elapsedMs: number; readonly text: string }[]
 }

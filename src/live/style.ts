@@ -1,5 +1,5 @@
-import { count } from '../core/count.ts'
 /** Text for terminals: numbers as people read them, bars and charts out of characters, colours where there are any. Pure. */
+import { count } from '../core/count.ts'
 
 export interface Style {
   readonly colours: boolean
@@ -7,7 +7,18 @@ export interface Style {
   readonly unicode: boolean
 }
 
-const codes = { bold: 1, dim: 2, inverse: 7, red: 31, green: 32, yellow: 33, blue: 34, cyan: 36 } as const
+const codes = {
+  bold: 1,
+  dim: 2,
+  inverse: 7,
+  red: 31,
+  green: 32,
+  yellow: 33,
+  blue: 34,
+  magenta: 35,
+  cyan: 36,
+  white: 37,
+} as const
 export type Colour = keyof typeof codes
 
 export type Paint = (text: string, ...colours: readonly Colour[]) => string

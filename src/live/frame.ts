@@ -3,11 +3,14 @@
  * more there is room for goes to charts, replicas and events.
  */
 import { count } from '../core/count.ts'
-import type { Picture, ReplicaPicture } from './picture.ts'
+import { roomColours } from './colours.ts'
+import { partitionLines } from './frame-partitions.ts'
+import type { LoadPicture, Picture, ReplicaPicture } from './picture.ts'
 import {
   bar,
   brief,
   bytes,
+  type Colour,
   chart,
   clip,
   clock,
@@ -47,6 +50,12 @@ export function renderFrame(picture: Picture, size: Size, style: Style): string[
   spare -= more
   const gap = spare > 0 ? [''] : []
   spare -= gap.length
+  // With a blank line; where servers and senders have lines, one more stays for news.
+  const partitions = partitionLines(picture, width, spare - (picture.load === null ? 1 : 2), style, paint)
+  if (partitions.length > 0) partitions.push('')
+  spare -= partitions.length
+  const times = spare > 1 ? timesLine(picture, width, paint) : []
+  spare -= times.length
   const recent = Math.min(picture.events.length, 1 + Math.min(spare, spare > 8 ? 5 : 1))
   spare -= Math.max(0, recent - 1)
   const rateHeight = 1 + Math.min(8, Math.ceil(spare / 2))
@@ -55,7 +64,9 @@ export function renderFrame(picture: Picture, size: Size, style: Style): string[
   const lines = [
     ...head,
     '',
-    ...body,
+    ...body.slice(0, -1),
+    ...times,
+    ...body.slice(-1),
     ...rateChart(picture, width, rateHeight, style, paint),
     ...(p99Height > 0 ? p99Chart(picture, width, p99Height, style, paint) : []),
     '',
@@ -64,6 +75,7 @@ export function renderFrame(picture: Picture, size: Size, style: Style): string[
     replicaHead(width, paint),
     ...replicas.slice(0, replicasShownMin + more),
     ...gap,
+    ...partitions,
     ...totals,
     ...footer(picture, recent, width, paint),
   ]
@@ -84,7 +96,7 @@ function header(picture: Picture, width: number, style: Style, paint: Paint): st
   const time = forMs === null ? clock(elapsedMs) : `${clock(Math.min(elapsedMs, forMs))} of ${clock(forMs)}`
   const right = `  ${phase}  ${time} `
   const middle = fit(
-    ` ${picture.consumer}, ${picture.replicas.length} replicas, seed ${picture.seed}`,
+    ` ${picture.consumer}, ${picture.replicas.length} replicas${picture.seed === null ? '' : `, seed ${picture.seed}`}`,
     width - left.length - right.length,
   )
   const share = forMs === null ? 1 : Math.min(1, elapsedMs / forMs)
@@ -112,37 +124,69 @@ function addresses({ addresses: all }: Picture, width: number, paint: Paint): st
   return lines.map(({ text }) => text)
 }
 
-/** The stream from left to right: what comes in, then the five rooms, each with its rate and how busy it is. */
+/** The stream from left to right: what comes in where we make it, then the five rooms, each with its rate and how busy it is. */
 function rooms({ load, rooms: all, bottleneck }: Picture, width: number, style: Style, paint: Paint): string[] {
-  const cell = Math.floor(width / 6)
+  const cell = cellOf(load, width)
   const [line, tip] = style.unicode ? ['─', '▸'] : ['-', '>']
-  const name = (text: string, isLast: boolean, isNarrow: boolean) => {
+  const name = (text: string, isLast: boolean, colours: readonly Colour[]) => {
     const shown = text.slice(0, cell - 1)
     const rest = cell - shown.length
     const arrow = isLast || rest < 4 ? ' '.repeat(rest) : ` ${paint(line.repeat(rest - 3) + tip, 'dim')} `
-    return paint(shown, 'bold', ...(isNarrow ? (['red'] as const) : [])) + arrow
+    return paint(shown, 'bold', ...colours) + arrow
   }
-  const late = load.waiting > 0 ? `${brief(load.waiting)} wait` : `late ${milliseconds(load.lateMsP99)}`
   const busy = (working: number | null) => {
     if (working === null) return ' '.repeat(cell)
     const percent = fit(`${Math.round(working * 100)} %`, Math.min(5, cell - 1), 'right')
     const barWidth = cell - percent.length - 2
     return `${barWidth > 0 ? `${paint(bar(working, barWidth, style), heat(working))} ` : ''}${paint(percent, 'dim')} `
   }
+  const source = sourceCells(load, cell, paint, name)
   return [
-    name('produce', false, false) +
-      all.map(({ room }, index) => name(room, index === all.length - 1, room === bottleneck)).join(''),
-    fit(`${brief(load.perSecond)}/s`, cell) + all.map(({ perSecond }) => fit(`${brief(perSecond)}/s`, cell)).join(''),
-    paint(fit(late, cell), load.waiting > 0 ? 'red' : 'dim') + all.map(({ working }) => busy(working)).join(''),
+    source[0] +
+      all
+        .map(({ room }, index) =>
+          name(room, index === all.length - 1, [room === bottleneck ? 'red' : roomColours[room].terminal]),
+        )
+        .join(''),
+    source[1] + all.map(({ perSecond }) => fit(`${brief(perSecond)}/s`, cell)).join(''),
+    source[2] + all.map(({ working }) => busy(working)).join(''),
     bottleneckLine(
       bottleneck,
-      all.findIndex(({ room }) => room === bottleneck),
+      all.findIndex(({ room }) => room === bottleneck) + (load === null ? 0 : 1),
       cell,
       style,
       paint,
     ),
   ]
 }
+
+const cellOf = (load: LoadPicture | null, width: number) => Math.floor(width / (load === null ? 5 : 6))
+
+function sourceCells(
+  load: LoadPicture | null,
+  cell: number,
+  paint: Paint,
+  name: (text: string, isLast: boolean, colours: readonly Colour[]) => string,
+): readonly [string, string, string] {
+  if (load === null) return ['', '', '']
+  const late = load.waiting > 0 ? `${brief(load.waiting)} wait` : `late ${milliseconds(load.lateMsP99)}`
+  return [
+    name('produce', false, []),
+    fit(`${brief(load.perSecond)}/s`, cell),
+    paint(fit(late, cell), load.waiting > 0 ? 'red' : 'dim'),
+  ]
+}
+
+/** What the rest of each room's time goes to: nothing to do, or nobody to hand on to. */
+function timesLine({ load, rooms: all }: Picture, width: number, paint: Paint): string[] {
+  const cell = cellOf(load, width)
+  const text = all.map(({ times }) =>
+    fit(times === null ? '' : `in ${percent(times.input)} out ${percent(times.output)}`, cell - 1).padEnd(cell),
+  )
+  return [paint(' '.repeat(load === null ? 0 : cell) + text.join(''), 'dim')]
+}
+
+const percent = (share: number) => String(Math.round(share * 100))
 
 function bottleneckLine(
   bottleneck: Picture['bottleneck'],
@@ -154,7 +198,7 @@ function bottleneckLine(
   const mark = style.unicode ? '▲' : '^'
   if (bottleneck === null) return ''
   if (bottleneck === 'source') return paint('every room has time to spare', 'dim')
-  return ' '.repeat(cell * (index + 1)) + paint(`${mark} bottleneck`, 'red')
+  return ' '.repeat(cell * index) + paint(`${mark} bottleneck`, 'red')
 }
 
 function rateChart(picture: Picture, width: number, height: number, style: Style, paint: Paint): string[] {
@@ -203,7 +247,7 @@ function latencies(picture: Picture, width: number, paint: Paint): string[] {
   const right = [
     `batch rows ${rows(batchRows.p50)} / ${rows(batchRows.p95)} / ${rows(batchRows.p99)}`,
     `in flight ${bytes(picture.bytesInFlight)} of ${bytes(picture.inFlightBytesMax)}`,
-    `acknowledged p99 ${milliseconds(load.ackMsP99)}`,
+    load === null ? helpText(picture.usefulReplicas) : `acknowledged p99 ${milliseconds(load.ackMsP99)}`,
   ]
   const lines = [
     paint(row('last 10 s', ['p50', 'p95', 'p99']), 'dim'),
@@ -217,6 +261,8 @@ function latencies(picture: Picture, width: number, paint: Paint): string[] {
     return width - used < 24 ? line : `${line}${' '.repeat(3 + gap)}${paint(beside, 'dim')}`
   })
 }
+
+const helpText = (useful: number | null) => (useful === null ? '' : `useful replicas ${useful}`)
 
 const replicaColumns = [
   ['replica', 11],
@@ -261,7 +307,7 @@ function totalLines(
   paint: Paint,
 ): string[] {
   const figures: [string, number, boolean][] = [
-    ['produced', load.produced, false],
+    ...(load === null ? [] : [['produced', load.produced, false] as [string, number, boolean]]),
     ['rows', totals.rows, false],
     ...(publishes ? [['entries', totals.entries, false] as [string, number, boolean]] : []),
     ['duplicates', totals.duplicates, false],
@@ -272,7 +318,7 @@ function totalLines(
     ['restarts', restarts, true],
     ['fenced', totals.fenced, true],
     ['retries', totals.retries, true],
-    ['not sent', load.failed, true],
+    ...(load === null ? [] : [['not sent', load.failed, true] as [string, number, boolean]]),
     ...(unassigned > 0 ? [['unassigned partitions', unassigned, true] as [string, number, boolean]] : []),
   ]
   const line = (all: readonly [string, number, boolean][]) =>

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { stripVTControlCharacters } from 'node:util'
 import fc from 'fast-check'
-import { renderFrame } from '../../src/start/frame.ts'
-import { renderLine } from '../../src/start/line.ts'
+import { renderFrame } from '../../src/live/frame.ts'
+import { renderLine } from '../../src/live/line.ts'
 import { picture } from './picture.ts'
 
 const plain = { colours: false, unicode: true }
