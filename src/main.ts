@@ -3,6 +3,7 @@
  *
  * Exit codes: 0 done, 1 failed (one line says why and what to do), 2 the command line or the settings are wrong.
  */
+import { lookup } from 'node:dns/promises'
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -24,6 +25,7 @@ import type { PostgresFlags } from './simulate/postgres-flags.ts'
 import type { RedisFlags } from './simulate/redis-flags.ts'
 import type { StackAction, StackFlags } from './stack/flags.ts'
 import type { StartFlags } from './start/flags.ts'
+import type { TopFlags } from './top/flags.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -353,6 +355,26 @@ load.action(async (flags: LoadFlags) => {
   const { loadCommand } = await import('./load/command.ts')
   const cpu = cpus()[0]?.model ?? 'unknown'
   process.exitCode = await loadCommand(flags, { ...machine(), version, cpu, nodeVersion: process.version })
+})
+
+const { topFlags } = await import('./top/flags.ts')
+const top = program.command('top').description('a live view of a fleet, from the admin ports of its replicas alone')
+for (const [flag, help, standard] of topFlags) top.option(flag, help, standard)
+top.action(async (flags: TopFlags) => {
+  const { settings } = settingsFor([])
+  const { topCommand } = await import('./top/command.ts')
+  const { stdout } = process
+  // `| head` has seen enough.
+  stdout.once('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  process.exitCode = await topCommand(flags, {
+    root,
+    env: process.env,
+    ...settings,
+    lookup: (host) => lookup(host, { all: true }),
+    stdout: output(stdout),
+    now: Date.now,
+    signal: stopSignal().first,
+  })
 })
 
 const { stackActions, stackFlags } = await import('./stack/flags.ts')

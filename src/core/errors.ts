@@ -60,6 +60,7 @@ export const codes = {
   SETUP_FAILED: 'A part of the local stack could not be installed.',
   STACK_FAILED: 'A server of the local stack did not start.',
   DISK_FULL: 'No room left on the disk.',
+  REPLICA_UNREACHABLE: 'No replica answers at the addresses that were given or found.',
   VERIFY_FAILED: 'The proof does not hold: something is lost, doubled or out of order.',
   USAGE: 'The command line is not understood.',
   BUG: 'A law of the house was broken: please report it.',

@@ -230,6 +230,11 @@ export const rows = {
   ),
   adminHost: row(k.text, '127.0.0.1', 'Address of /metrics and /healthz; 0.0.0.0 in a container.'),
   adminPort: row(k.whole(0, 65_535), 9464, 'Port of the same; 0 takes any free one and logs it.'),
+  replicaAddresses: row(
+    k.brokers,
+    [],
+    'Admin ports that `millrace top` looks at; a name that stands for several hosts is all of them.',
+  ),
   replica: row(k.name, '', 'Name of this process in logs and metrics; empty: host name and process id.'),
   logLevel: row(k.choice('fatal', 'error', 'warn', 'info', 'debug', 'trace'), 'info', 'debug adds a line per batch.'),
   logFormat: row(k.choice('auto', 'json', 'pretty'), 'auto', 'auto: lines for people on a terminal, JSON elsewhere.'),

@@ -19,6 +19,10 @@ export interface ChartOptions {
   readonly log?: boolean
   /** The axis reaches at least so far. */
   readonly topMin?: number
+  /** Where a point tells its values to whoever points at it; a chart that is drawn anew each second does without. */
+  readonly moments?: boolean
+  /** How seconds are written below the axis; as on a stopwatch unless given. */
+  readonly time?: (seconds: number) => string
   /** A limit to be seen. */
   readonly limit?: { readonly value: number; readonly name: string }
 }
@@ -34,7 +38,7 @@ const inner = { width: width - left - right, height: height - top - bottom }
 const pointsMax = 240
 
 export function renderChart(given: ChartOptions): string {
-  const { title, format, log = false, limit } = given
+  const { title, format, log = false, limit, time: timeText = clockText } = given
   const { times, series } = thinned(given.times, given.series)
   const from = times[0] ?? 0
   const to = Math.max(times.at(-1) ?? 1, from + 1)
@@ -55,7 +59,7 @@ export function renderChart(given: ChartOptions): string {
   })
   const seconds = timeTicks(from, to).map(
     (tick) =>
-      `<text class="tick" x="${fixed(x(tick))}" y="${height - 6}" text-anchor="middle">${clockText(tick)}</text>`,
+      `<text class="tick" x="${fixed(x(tick))}" y="${height - 6}" text-anchor="middle">${escapeText(timeText(tick))}</text>`,
   )
   const lines = series.map(
     ({ colour, values, dashed }) =>
@@ -80,7 +84,7 @@ export function renderChart(given: ChartOptions): string {
     ...seconds,
     mark,
     ...lines,
-    ...moments,
+    ...(given.moments === false ? [] : moments),
     '</svg>',
   ].join('')
 }

@@ -32,7 +32,7 @@ export const surfaces: Readonly<Record<Theme, Readonly<Record<string, string>>>>
     ink: '#171c24',
     quiet: '#566074',
     rule: '#dfe3ea',
-    line: '#8a94a6',
+    line: '#7b8598',
     good: '#0b6b45',
     'good-bg': '#dff3e8',
     warn: '#854d0e',

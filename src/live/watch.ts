@@ -50,6 +50,8 @@ export interface WatchOptions {
   /** Throws when there is no answer. */
   readonly ask?: (adminUrl: string) => Promise<Status>
   readonly lookMs?: number
+  /** Looking keeps no process alive. */
+  readonly unref?: boolean
   /** After everyone that was asked: null, or why there was no answer. */
   readonly onAnswer?: (name: string, failure: unknown) => void
 }
@@ -69,7 +71,7 @@ export interface Watch {
   event(text: string): void
   /** Asks everybody once. */
   look(): Promise<void>
-  /** Looks, and calls `then` after each look, until aborted. Keeps no process alive. */
+  /** Looks, and calls `then` after each look, until aborted. */
   run(then: () => void, signal: AbortSignal): Promise<void>
   /** The last status of every replica that serves. */
   serving(): Status[]
@@ -83,13 +85,15 @@ const latenciesMs = 10_000
 const historyMax = 600
 const eventsMax = 50
 
-async function askByHttp(adminUrl: string): Promise<Status> {
+export async function askStatus(adminUrl: string): Promise<Status> {
   const response = await fetch(`${adminUrl}/status.json`, { signal: AbortSignal.timeout(answerMs) })
-  return (await response.json()) as Status
+  const status = response.ok ? ((await response.json()) as Partial<Status>) : {}
+  if (status.rooms === undefined || status.partitions === undefined) throw new Error('is no replica')
+  return status as Status
 }
 
 export function openWatch(options: WatchOptions): Watch {
-  const { replicas, now, ask = askByHttp, usage: readUsage = () => null } = options
+  const { replicas, now, ask = askStatus, usage: readUsage = () => null } = options
   const recorder = createRecorder()
   const peaks = new Map<string, number>()
   const events: { elapsedMs: number; text: string }[] = []
@@ -111,18 +115,19 @@ export function openWatch(options: WatchOptions): Watch {
     const { name, state } = replica
     if (state.kind !== 'serving') return
     if (state.pid !== undefined) measure(name, state.pid)
-    try {
-      const status = await ask(state.adminUrl)
-      recorder.add(name, status)
-      silent.delete(name)
-      peaks.set(name, Math.max(peaks.get(name) ?? 0, status.residentBytes))
-      if (state.pid === undefined || !resident.has(name)) resident.set(name, status.residentBytes)
-      options.onAnswer?.(name, null)
-    } catch (error) {
+    const failure = await ask(state.adminUrl).then(
+      (status) => {
+        recorder.add(name, status)
+        peaks.set(name, Math.max(peaks.get(name) ?? 0, status.residentBytes))
+        if (state.pid === undefined || !resident.has(name)) resident.set(name, status.residentBytes)
+        return null
+      },
       // Busy, or just gone: whoever supervises it says which, and the next look asks again.
-      if (state.pid === undefined) silent.add(name)
-      options.onAnswer?.(name, error)
-    }
+      (error: unknown) => error ?? new Error('no answer'),
+    )
+    if (failure === null) silent.delete(name)
+    else if (state.pid === undefined) silent.add(name)
+    options.onAnswer?.(name, failure)
   }
 
   function measure(name: string, pid: number): void {
@@ -224,8 +229,9 @@ export function openWatch(options: WatchOptions): Watch {
       if (events.length > eventsMax) events.shift()
     },
     async run(then, signal) {
+      const ref = options.unref !== true
       try {
-        for await (const _ of every(options.lookMs ?? lookMsDefault, undefined, { signal, ref: false })) {
+        for await (const _ of every(options.lookMs ?? lookMsDefault, undefined, { signal, ref })) {
           await look()
           if (!signal.aborted) then()
         }

@@ -11,6 +11,8 @@ import type { Metrics } from '../core/metrics.ts'
 import type { Settings } from '../core/settings.ts'
 import { readStatus, type Status } from '../core/status.ts'
 import { startKeeper } from '../keeper/keeper.ts'
+import { pageRoutes } from '../live/page.ts'
+import { openWatch } from '../live/watch.ts'
 import { startAdmin } from './admin.ts'
 import { atMost } from './at-most.ts'
 import { connectPostgres } from './connect-postgres.ts'
@@ -32,6 +34,8 @@ export interface LifecycleOptions {
   readonly drain: AbortSignal
   readonly onServing?: (adminUrl: string) => void
 }
+
+const watchMs = 1000
 
 export async function runConsumer(options: LifecycleOptions): Promise<void> {
   const { settings, consumer, logger, metrics, clock, drain } = options
@@ -107,7 +111,10 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
         bytesInFlight: budget.bytes,
         inFlightBytesMax: settings.inFlightBytesMax,
         residentBytes: process.memoryUsage.rss(),
+        cpuSeconds: cpuSeconds(),
         lanes: lanes.length,
+        publishes: rooms.publishes,
+        topicPartitions: rooms.partitionCount,
         partitions: lanes.flatMap((lane) =>
           [...lane.partitions.values()].map(({ partition, marks, highWatermark }) => ({
             topic,
@@ -122,6 +129,22 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
       metrics,
     )
   }
+  // A replica watches itself, so that its page knows of the minutes before somebody opened it.
+  const watch = openWatch({
+    consumer: consumer.name,
+    // The others' are carried elsewhere: this page is about these.
+    partitions: 0,
+    replicas: [{ name: options.replica, state: { kind: 'serving', adminUrl: '', pid: process.pid }, restarts: 0 }],
+    ask: async () => status(),
+    lookMs: watchMs,
+    unref: true,
+    now: clock.nowMs,
+  })
+  const watching = new AbortController()
+  stack.defer(() => watching.abort())
+  watch
+    .run(() => {}, watching.signal)
+    .catch((error: unknown) => logger.error({ err: error }, 'the page of this replica stands still'))
   const admin = await startAdmin({
     host: settings.adminHost,
     port: settings.adminPort,
@@ -135,6 +158,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     live: () => health.live(),
     ready: () => health.ready(),
     status,
+    page: pageRoutes(() => watch.picture(), options.replica),
     logger,
   })
   stack.defer(() => admin.close())
@@ -144,4 +168,10 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   logger.info({ topic, partitions, lanes: lanes.length, publishes, admin: admin.url }, 'serving')
   options.onServing?.(admin.url)
   await serving
+}
+
+/** All threads. */
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1e6
 }

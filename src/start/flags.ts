@@ -16,6 +16,7 @@ export interface StartFlags {
   readonly json?: boolean
   readonly keep?: boolean
   readonly fresh?: boolean
+  readonly pagePort?: string
 }
 
 export const startFlags: readonly (readonly [flag: string, help: string, standard?: string])[] = [
@@ -27,6 +28,7 @@ export const startFlags: readonly (readonly [flag: string, help: string, standar
   ['--duplicates <share>', "share of records sent twice, as a producer's retry", '0.001'],
   ['--poison <share>', 'share of bad records', '0.0005'],
   ['--binary <share>', "share of events in CloudEvents' binary mode", '0'],
+  ['--page-port <n>', 'where the fleet page is served on this machine (default: 4680, or any that is free)'],
   ['--json', 'one JSON line on standard output at the end, everything else on standard error'],
   ['--keep', "go on with the last run's data"],
   ['--fresh', 'begin with empty servers (the default, unless `millrace stack up` left them running)'],
@@ -45,6 +47,8 @@ export interface StartOptions {
   readonly json: boolean
   /** null: as is usual. */
   readonly fresh: boolean | null
+  /** null: the usual one, or any that is free. */
+  readonly pagePort: number | null
 }
 
 export function readStartFlags(flags: StartFlags, nowMs: number): StartOptions {
@@ -62,6 +66,7 @@ export function readStartFlags(flags: StartFlags, nowMs: number): StartOptions {
     binary: shareFlag('binary', flags.binary ?? '0'),
     json: flags.json === true,
     fresh: flags.keep ? false : flags.fresh ? true : null,
+    pagePort: flags.pagePort === undefined ? null : wholeFlag('page-port', flags.pagePort, 0, 65_535),
   }
 }
 

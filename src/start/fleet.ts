@@ -20,12 +20,14 @@ import { migrate } from '../schema/migrate.ts'
 import type { SimulatePlan } from '../simulate/kafka.ts'
 import { type Senders, startSenders } from '../simulate/senders.ts'
 import { ensureTopic } from '../simulate/topic.ts'
+import { removeFleet, writeFleet } from '../stack/fleet.ts'
 import { progressLines } from '../stack/progress.ts'
 import type { StackOptions } from '../stack/stack.ts'
 import { stackFolder } from '../stack/state.ts'
 import { progressLine, verifyDeployment } from '../verify/command.ts'
 import { type TopicEnds, topicEnds } from '../verify/kafka-marks.ts'
 import type { VerifyResult } from '../verify/verify.ts'
+import { serveFleetPage } from './fleet-page.ts'
 import { openServers, type Servers } from './servers.ts'
 import { type Replica, superviseReplica } from './supervisor.ts'
 import { readUsage } from './usage.ts'
@@ -55,6 +57,8 @@ export interface FleetOptions {
   readonly partitions: number
   readonly seed: number
   readonly fresh: boolean | null
+  /** Of the fleet page; null: the usual one, or any that is free. */
+  readonly pagePort?: number | null
 }
 
 export interface Fleet {
@@ -161,17 +165,35 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
   const stopReplicas = () => Promise.all(replicas.map((replica) => replica.stop(stopMs)))
   stack.defer(async () => void (await stopReplicas()))
   for (const replica of replicas) replica.failed.catch(failure.reject)
+  const page = await serveFleetPage(options.pagePort ?? null, () => watched.picture())
+  stack.defer(() => page.close())
+  const folder = stackFolder(io.root, options.stackName)
+  let told = ''
+  stack.defer(() => removeFleet(folder))
+  /** For whoever looks for a fleet on this machine. Not to be found is no failure. */
+  const tellWhere = () => {
+    const serving = replicas.flatMap(({ name, state }) =>
+      state.kind === 'serving' ? [{ name, adminUrl: state.adminUrl }] : [],
+    )
+    if (JSON.stringify(serving) === told) return
+    told = JSON.stringify(serving)
+    try {
+      writeFleet(folder, { consumer: consumerName, page: page.url, replicas: serving })
+    } catch {}
+  }
   const watched = openWatch({
     ...options,
     partitions,
-    addresses: servers.addresses,
+    addresses: [...servers.addresses, ['page', page.url]],
     consumer: consumerName,
     publishes,
     replicas,
     now,
     usage: readUsage,
+    onAnswer: tellWhere,
     hint: 'Ctrl-C ends the run: the fleet catches up, drains, and all is verified',
   })
+  watched.phase = 'starting'
   watch = watched
   await orFailure(assigned(watched, partitions, now, signal))
   tell(`${replicas.length} replicas serve ${partitions} partitions`)

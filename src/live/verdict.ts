@@ -1,0 +1,65 @@
+/**
+ * What a picture comes to, in sentences. They hold no figure that changes from second to second: a screen reader says them anew whenever they change,
+ * and a person at three in the morning wants to know what is wrong before how much. Pure.
+ */
+import type { Picture } from './picture.ts'
+
+export interface Judgement {
+  readonly mood: 'good' | 'warn' | 'bad'
+  readonly text: string
+  /** All that is not as it should be, the worst first. */
+  readonly troubles: readonly string[]
+}
+
+const lateSeconds = 10
+const veryLateSeconds = 60
+const namedMax = 5
+
+export function judge(picture: Picture): Judgement {
+  const { replicas, partitions, unassigned, lagSeconds } = picture
+  const bad: string[] = []
+  const warn: string[] = []
+  const serving = replicas.filter(({ state }) => state === null)
+  if (serving.length === 0)
+    bad.push(replicas.length === 1 ? `${replicas[0]?.name} does not serve` : 'No replica serves')
+  const stopped = partitions.filter((partition) => partition.stopped !== null)
+  for (const code of new Set(stopped.map((partition) => partition.stopped?.code))) {
+    const some = stopped.filter((partition) => partition.stopped?.code === code)
+    bad.push(`${numbered(some)} stopped until somebody decides: ${code}`)
+  }
+  if (lagSeconds >= veryLateSeconds) bad.push('Records wait for more than a minute to be stored')
+  else if (lagSeconds >= lateSeconds) warn.push(`Records wait for more than ${lateSeconds} s to be stored`)
+  if (serving.length > 0)
+    for (const { name, state } of replicas) if (state !== null) warn.push(`${name} does not serve`)
+  if (unassigned > 0) warn.push('Some partitions are carried by none of these replicas')
+  for (const { name, reasons } of replicas) {
+    // Of stopped partitions the list above tells already, and times in a reason change all the time.
+    const others = reasons.filter((reason) => !/^partition \d+ is stopped/.test(reason))
+    if (others.length > 0) warn.push(`${name}: ${others.map((reason) => reason.replace(/ for \d+ s$/, '')).join('; ')}`)
+  }
+  const troubles = [...bad, ...warn]
+  if (troubles.length === 0) return { mood: 'good', text: 'All is well', troubles }
+  return { mood: bad.length > 0 ? 'bad' : 'warn', text: troubles[0] as string, troubles }
+}
+
+function numbered(some: Picture['partitions']): string {
+  const named = some.slice(0, namedMax).map(({ partition }) => partition)
+  const more = some.length > namedMax ? ` and ${some.length - namedMax} more` : ''
+  return `${some.length === 1 ? 'Partition' : 'Partitions'} ${named.join(', ')}${more} ${some.length === 1 ? 'is' : 'are'}`
+}
+
+/** Which room the stream waits for. */
+export function bottleneckText({ bottleneck }: Picture): string {
+  if (bottleneck === null) return 'Nothing flows'
+  return bottleneck === 'source' ? 'No bottleneck: every room has time to spare' : `The bottleneck is ${bottleneck}`
+}
+
+/** Whether more replicas would help; empty where nobody says. */
+export function helpText({ usefulReplicas: useful, replicas }: Picture): string {
+  if (useful === null) return ''
+  const here = replicas.length
+  if (useful > here) return `${useful} replicas would help, ${here === 1 ? 'one is' : `${here} are`} here`
+  return useful < here
+    ? `${useful === 1 ? 'one replica' : `${useful} replicas`} would do`
+    : 'more replicas would not help'
+}
