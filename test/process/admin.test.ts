@@ -76,3 +76,11 @@ test('closing does not wait for connections that are kept open', async () => {
   await other.close()
   await closed
 })
+
+test('with a page, people are answered too', async () => {
+  const page = { '/': () => ({ code: 200, type: 'text/html', body: '<p>', headers: { 'x-frame': 'none' } }) }
+  const other = await startAdmin({ ...options, page })
+  const answer = await fetch(other.url)
+  assert.deepEqual([answer.status, answer.headers.get('x-frame'), await answer.text()], [200, 'none', '<p>'])
+  await other.close()
+})

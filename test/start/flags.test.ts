@@ -14,6 +14,7 @@ test('without flags: the main job', () => {
     binary: 0,
     json: false,
     fresh: null,
+    pagePort: null,
   })
 })
 
@@ -34,6 +35,7 @@ test('what cannot be is refused with what could', () => {
     [{ replicas: '0' }, /--replicas/],
     [{ partitions: 'many' }, /--partitions/],
     [{ poison: '1.5' }, /--poison/],
+    [{ pagePort: '70000' }, /--page-port/],
     [{ keep: true, fresh: true }, /both given/],
   ] as const) {
     assert.throws(
