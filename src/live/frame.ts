@@ -58,6 +58,8 @@ export function renderFrame(picture: Picture, size: Size, style: Style): string[
   spare -= times.length
   const recent = Math.min(picture.events.length, 1 + Math.min(spare, spare > 8 ? 5 : 1))
   spare -= Math.max(0, recent - 1)
+  // A line of two points says nothing.
+  if (picture.storedHistory.length < 3) spare = 0
   const rateHeight = 1 + Math.min(8, Math.ceil(spare / 2))
   const p99Height = Math.min(6, Math.max(0, spare - (rateHeight - 1)))
 
@@ -96,7 +98,7 @@ function header(picture: Picture, width: number, style: Style, paint: Paint): st
   const time = forMs === null ? clock(elapsedMs) : `${clock(Math.min(elapsedMs, forMs))} of ${clock(forMs)}`
   const right = `  ${phase}  ${time} `
   const middle = fit(
-    ` ${picture.consumer}, ${picture.replicas.length} replicas${picture.seed === null ? '' : `, seed ${picture.seed}`}`,
+    ` ${picture.consumer}, ${picture.replicas.length} ${picture.replicas.length === 1 ? 'replica' : 'replicas'}${picture.seed === null ? '' : `, seed ${picture.seed}`}`,
     width - left.length - right.length,
   )
   const share = forMs === null ? 1 : Math.min(1, elapsedMs / forMs)

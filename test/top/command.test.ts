@@ -51,7 +51,7 @@ test('--once shows rooms, marks and lag, and ends', async () => {
   assert.equal(await topCommand({ at: [at], once: true }, io), 0)
   const text = out.join('')
   for (const expected of [
-    /cloud-events, 1 replicas/,
+    /cloud-events, 1 replica /,
     /consume .* decode .* persist .* publish .* settle/,
     /▲ bottleneck/,
     /replica-1 +2 +50,010 +12\.0 +\d,?\d+/,
