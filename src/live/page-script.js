@@ -10,6 +10,7 @@ const silence = document.getElementById('silence')
 const pause = document.getElementById('pause')
 let chosen = ''
 let isPaused = false
+let isAsking = false
 let timer = 0
 
 function morph(from, to) {
@@ -38,6 +39,9 @@ function morph(from, to) {
 }
 
 async function ask() {
+  // Whoever comes back to the page asks at once; that must not become a second round of asking.
+  if (isAsking) return
+  isAsking = true
   clearTimeout(timer)
   try {
     const response = await fetch('live', { cache: 'no-store', signal: AbortSignal.timeout(answerMs) })
@@ -51,6 +55,8 @@ async function ask() {
       silence.textContent = `No answer since ${new Date().toLocaleTimeString()}: what is shown is old.`
       silence.hidden = false
     }
+  } finally {
+    isAsking = false
   }
   if (!isPaused) timer = setTimeout(ask, document.hidden ? askHiddenMs : askMs)
 }

@@ -61,8 +61,14 @@ export function createRecorder(): Recorder {
       const key = `${replica}/${status.pid}/${status.startedMs}`
       const life = lives.get(key) ?? { replica, told: [], marked: null }
       lives.set(key, life)
+      // A clock that was set back: what was told before would stay for as long as it is ahead.
+      if (life.told.length > 0 && status.atMs < last(life).atMs) life.told.length = 0
       life.told.push(status)
       while (life.told.length > 2 && (life.told[1] as Status).atMs < status.atMs - remembered) life.told.shift()
+      // Of a life that is over its last word is enough.
+      for (const other of ofReplica(replica)) {
+        if (other !== life && last(other).atMs < status.atMs - remembered) other.told.splice(0, other.told.length - 1)
+      }
     },
 
     latest(replica) {

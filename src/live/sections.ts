@@ -76,8 +76,8 @@ function figures(picture: Picture): string {
     figure('records that wait', count(picture.lagRecords)),
     figure('stored', `${brief(picture.storedPerSecond)}/s`),
     ...(publishes ? [figure('published', `${brief(picture.publishedPerSecond)}/s`)] : []),
-    figure('to stored, p50 · p95 · p99', quantiles(stored)),
-    ...(publishes ? [figure('to published, p50 · p95 · p99', quantiles(published))] : []),
+    figure('to stored, p50 · p95 · p99', quantiles(stored), 'two'),
+    ...(publishes ? [figure('to published, p50 · p95 · p99', quantiles(published), 'two')] : []),
     figure('in flight', `${bytes(picture.bytesInFlight)} of ${bytes(picture.inFlightBytesMax)}`),
     ...(load === null ? [] : [figure('sent', `${brief(load.perSecond)}/s`)]),
   ]

@@ -57,9 +57,7 @@ export function bottleneckText({ bottleneck }: Picture): string {
 /** Whether more replicas would help; empty where nobody says. */
 export function helpText({ usefulReplicas: useful, replicas }: Picture): string {
   if (useful === null) return ''
-  const here = replicas.length
-  if (useful > here) return `${useful} replicas would help, ${here === 1 ? 'one is' : `${here} are`} here`
-  return useful < here
-    ? `${useful === 1 ? 'one replica' : `${useful} replicas`} would do`
-    : 'more replicas would not help'
+  if (useful > replicas.length) return `${useful} replicas would help`
+  if (useful === replicas.length) return 'more replicas would not help'
+  return useful === 1 ? 'one replica would do' : `${useful} replicas would do`
 }

@@ -154,7 +154,9 @@ export function openWatch(options: WatchOptions): Watch {
 
   /** Once a second, from the second itself. */
   function remember(): void {
-    if (now() - historyMs < 950) return
+    const passedMs = now() - historyMs
+    // Negative: the clock was set back.
+    if (passedMs >= 0 && passedMs < 950) return
     historyMs = now()
     const second = recorder.window(1000)
     const push = (history: number[], value: number) => {

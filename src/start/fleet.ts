@@ -196,7 +196,7 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
   watched.phase = 'starting'
   watch = watched
   await orFailure(assigned(watched, partitions, now, signal))
-  tell(`${replicas.length} replicas serve ${partitions} partitions`)
+  tell(`${replicas.length} replicas serve ${partitions} partitions; their page is ${page.url}`)
   const startLoad = (plan: Omit<SimulatePlan, 'topic'>, processes = 1): Senders => {
     const senders = startSenders({ settings, plan: { ...plan, topic }, processes, now })
     const stop = () => senders.stop()

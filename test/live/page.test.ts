@@ -15,7 +15,7 @@ test('the page holds the rooms, the map, the lag, the rejects, the bottleneck an
     /<li class="card persist narrow"><h3>persist <span class="badge">bottleneck<\/span><\/h3>/,
     /aria-label="works 72 % of its time, waits for input 23 %, for the next room 5 %"/,
     /The bottleneck is persist; more replicas would not help\./,
-    /<dt>to stored, p50 · p95 · p99<\/dt><dd>6\.2 ms · 14 ms · 22 ms<\/dd>/,
+    /<div class="two"><dt>to stored, p50 · p95 · p99<\/dt><dd>6\.2 ms · 14 ms · 22 ms<\/dd>/,
     /aria-label="Lag: age of the oldest that waits, last 1:00: now 900 ms, at most 900 ms"/,
     /<li role="option" id="p-cloud-events-17" class="c0 d3 p3 u3 s3" aria-selected="false" aria-label="17: 12,345 behind" data-replica="replica-2" data-marks="1000017 987672 987672 987672 987672" data-end="1000017" data-lag="2 min">17<\/li>/,
     /<a href="http:\/\/127\.0\.0\.1:41233\/">replica-1<\/a>/,

@@ -84,3 +84,18 @@ test('a replica that began again counts from zero, and loses nothing it had told
   assert.equal(storedMs.count, 150)
   assert.ok(storedMs.percentile(0.5) < 11 && storedMs.percentile(0.99) > 19)
 })
+
+test('a clock that is set back leaves nothing behind that would stay', () => {
+  const recorder = createRecorder()
+  const one = life(1, 0)
+  for (let second = 100; second < 110; second += 1) {
+    one.store(100, 5)
+    recorder.add('a', one.at(second * 1000))
+  }
+  for (let second = 40; second < 50; second += 1) {
+    one.store(100, 5)
+    recorder.add('a', one.at(second * 1000))
+  }
+  assert.equal(recorder.window(2000).stored, 100)
+  assert.equal(recorder.totals().rows, 2000)
+})

@@ -64,6 +64,6 @@ test('the bottleneck, and whether more replicas would help', () => {
     '',
     'one replica would do',
     'more replicas would not help',
-    '5 replicas would help, 2 are here',
+    '5 replicas would help',
   ])
 })
