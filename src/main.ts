@@ -82,7 +82,7 @@ program
     const { settings } = settingsFor(['kafkaBrokers', 'postgresUrl', 'redisUrls'])
     const { loadConsumer } = await import('./process/load-consumer.ts')
     const { createLogger } = await import('./process/log.ts')
-    const { createMetrics } = await import('./core/metrics.ts')
+    const { createMetrics } = await import('./core/registry.ts')
     const { runConsumer } = await import('./process/lifecycle.ts')
     const consumer = await loadConsumer(name)
     const replica = settings.replica || `${hostname()}-${process.pid}`

@@ -70,6 +70,17 @@ export interface Rows {
   readonly entryStart: Int32Array
   readonly entryEnd: Int32Array
   readonly timestampMs: Float64Array
+  /** The event's own time. */
+  readonly eventMs: Float64Array
+}
+
+/** What the consumer file's metrics say of a batch: see business.ts. */
+export interface Tally {
+  /** Rows alike in all counters: which ones they add to, and how many there are. */
+  readonly kinds: readonly { readonly cells: readonly number[]; readonly rows: number }[]
+  /** By row. */
+  readonly kindOf: Uint16Array
+  readonly valueBytes: Uint32Array
 }
 
 export interface CopyOfDay {
@@ -92,6 +103,8 @@ export interface Decoded {
   }
   /** Rows read as structured mode without a header that says so. */
   readonly unlabelled: number
+  /** null: the consumer file declares no metrics. */
+  readonly tally: Tally | null
   readonly families: readonly string[]
   readonly entryBytes: Uint8Array
 }

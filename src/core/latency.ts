@@ -5,6 +5,8 @@
  * Counts only ever grow; the last second or the last ten are two snapshots subtracted.
  */
 
+import { assert } from './errors.ts'
+
 const perDoubling = 16
 const doublings = 18
 const floor = 0.5
@@ -64,6 +66,16 @@ export class LatencyHistogram {
     for (let i = from; i < to; i++) this.record(nowMs - (producedMs[i] as number))
   }
 
+  /** The same of the first `to`, but for some. */
+  recordAgesWithout(
+    without: ReadonlySet<number> | null,
+    nowMs: number,
+    producedMs: ArrayLike<number>,
+    to: number,
+  ): void {
+    for (let i = 0; i < to; i++) if (without?.has(i) !== true) this.record(nowMs - (producedMs[i] as number))
+  }
+
   merge(other: LatencyHistogram): void {
     this.#add(other.#counts, 1)
     this.count += other.count
@@ -108,6 +120,29 @@ export class LatencyHistogram {
     const shared = Math.min(counts.length, bucketCount)
     for (let i = 0; i < shared; i++) this.#counts[i] = (this.#counts[i] as number) + sign * (counts[i] as number)
   }
+}
+
+/** One line of what Prometheus reads, without its name. */
+export interface Sample {
+  readonly suffix: string
+  readonly labels: Readonly<Record<string, string | number>>
+  readonly value: number
+}
+
+/** A histogram as Prometheus has them: `bounds` in the published unit, of which one is `scale` recorded ones. */
+export function samplesOf(histogram: LatencyHistogram, bounds: readonly number[], scale: number): Sample[] {
+  const { count, sum } = histogram
+  return [
+    ...bounds.map((bound) => {
+      // 0.005 * 1000 is not quite 5 in every case; bounds are whole numbers of the recorded unit.
+      const limit = Math.round(bound * scale)
+      assert(isEdge(limit), () => `the bound ${bound} is no edge of the histogram`)
+      return { suffix: '_bucket', labels: { le: bound }, value: histogram.countUpTo(limit) }
+    }),
+    { suffix: '_bucket', labels: { le: '+Inf' }, value: count },
+    { suffix: '_sum', labels: {}, value: sum / scale },
+    { suffix: '_count', labels: {}, value: count },
+  ]
 }
 
 /** True when `limit` is an edge, so that `countUpTo(limit)` is exact; the metrics table asserts it of every bound it publishes. */

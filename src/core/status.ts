@@ -4,7 +4,8 @@
  */
 import { LatencyHistogram, type LatencySnapshot } from './latency.ts'
 import { type Room, rooms } from './marks.ts'
-import { type CounterName, type Metrics, type RoomState, roomStates } from './metrics.ts'
+import { type CounterName, type RoomState, roomStates } from './metrics.ts'
+import type { Metrics } from './registry.ts'
 
 export interface PartitionStatus {
   readonly topic: string

@@ -4,6 +4,7 @@
  *
  * Natural batching: no timer, no linger. Whoever pulls takes all that has queued up, to a row and byte cap.
  */
+import type { Arrivals } from '../core/arrivals.ts'
 import { type Chunk, type Condemned, type Packed, packChunks } from '../core/batch.ts'
 import { assert } from '../core/errors.ts'
 import type { Marks } from '../core/marks.ts'
@@ -16,10 +17,9 @@ export interface PartitionState {
   readonly streams: Map<string, number>
   /** The same, as far as the ledger has heard. */
   readonly noted: Map<string, number>
-  /** Taken in and not stored yet, oldest first: what lag in seconds is read from. */
-  readonly pending: { readonly nextOffset: number; readonly timestampMs: number }[]
+  /** What was taken in when: lag in seconds is read from it. */
+  readonly arrivals: Arrivals
   highWatermark: number
-  lastTimestampMs: number
   revoked: boolean
 }
 

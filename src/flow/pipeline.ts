@@ -14,7 +14,7 @@ import { type RoomClock, stage } from '../core/stage.ts'
 import type { Absence } from './absence.ts'
 import type { Decode } from './decode/port.ts'
 import type { Lane, LaneBatch, PartitionState } from './lane.ts'
-import type { Foreign, PersistLane, Published } from './persist/port.ts'
+import type { Foreign, PersistLane, Published, Stored } from './persist/port.ts'
 import type { Publish } from './publish/port.ts'
 import type { Settler } from './settle/settler.ts'
 
@@ -32,7 +32,9 @@ export interface Rooms {
 export interface Observer {
   readonly clocks: Readonly<Record<'decode' | 'persist' | 'publish', RoomClock>>
   decoded(batch: Decoded): void
-  persisted(batch: Decoded, foreign: Foreign): void
+  /** An attempt to store begins; what follows is persisted(), or another one. */
+  storing(): void
+  persisted(batch: Decoded, stored: Stored, states: readonly PartitionState[]): void
   published(batch: Decoded, entries: number): void
   retrying(room: Room, error: TransientError, attempt: number, delayMs: number): void
 }
@@ -70,14 +72,17 @@ export async function flow(
     observer.decoded(batch)
     rooms.admit(batch)
     const published = states.map(notedSince)
-    const foreign = await patiently('persist', () => rooms.persist.persist(batch, published, signal)).catch((error) => {
+    const stored = await patiently('persist', () => {
+      observer.storing()
+      return rooms.persist.persist(batch, published, signal)
+    }).catch((error) => {
       if (error instanceof RefusedError) lane.condemn(error.records)
       throw error
     })
     if (!batch.again) for (const [index, state] of states.entries()) note(state, published[index] as Published)
     advance(batch, states, 'persist')
-    observer.persisted(batch, foreign)
-    return { batch, states, packed, foreign }
+    observer.persisted(batch, stored, states)
+    return { batch, states, packed, foreign: stored.foreign }
   }
 
   async function publish({ batch, states, packed, foreign }: StoredInHand): Promise<LaneBatch> {
@@ -119,8 +124,6 @@ function advance(batch: Decoded | Packed, states: readonly PartitionState[], roo
   batch.slices.forEach(({ nextOffset }, index) => {
     const state = states[index] as PartitionState
     state.marks.advance(room, nextOffset)
-    if (room !== 'persist') return
-    while (state.pending.length > 0 && (state.pending[0]?.nextOffset as number) <= nextOffset) state.pending.shift()
   })
 }
 

@@ -13,6 +13,7 @@
  *
  * Losing a partition drops what is queued; batches under way may finish, and the ledger decides whether they still count.
  */
+import { Arrivals } from '../core/arrivals.ts'
 import type { Chunk } from '../core/batch.ts'
 import { FatalError, LostError, TransientError } from '../core/errors.ts'
 import { isStop, type LedgerRow, type StartPolicy, type StopCode, startOf, type Watermarks } from '../core/ledger.ts'
@@ -36,6 +37,7 @@ export interface AssignmentOptions {
   readonly startFrom: 'earliest' | 'latest'
   /** Reading the marks may have to wait for a busy world. */
   readonly patiently: <T>(work: () => Promise<T>) => Promise<T>
+  readonly nowMs: () => number
   readonly on: AssignmentEvents
 }
 
@@ -44,6 +46,8 @@ export interface AssignmentEvents {
   heard(): void
   taken(records: number): void
   sought(partition: number, from: number, to: number): void
+  /** Between these offsets Kafka holds nothing; it was asked twice. */
+  jumped(partition: number, from: number, to: number): void
   streamLost(
     partition: number,
     lost: readonly { family: string; expected: number; found: number }[],
@@ -257,9 +261,8 @@ export class Assignment implements ConsumeHandlers {
         marks: new Marks(partition, start.nextOffset, isPutOff ? publishedOf(rowOf.get(partition)) : undefined),
         streams: start.streams,
         noted: new Map(rowOf.get(partition)?.streams),
-        pending: [],
+        arrivals: new Arrivals(),
         highWatermark: mark(partition).high,
-        lastTimestampMs: 0,
         revoked: false,
       }
       entry.expected = start.nextOffset
@@ -346,12 +349,14 @@ export class Assignment implements ConsumeHandlers {
     const stored = running.map(({ state, persistedOffset }) =>
       Math.max(state?.marks.get('persist') ?? 0, persistedOffset),
     )
+    const askedMs = this.#options.nowMs()
     if (stopped.length > 0) await this.#readMarks(stopped)
     else await this.#ask()
     for (const [entry, expected] of before) {
       const marks = this.#watermarks.get(entry.partition)
-      if (marks === undefined || !this.#isCurrent(entry) || entry.expected !== expected || entry.state === null)
-        continue
+      if (marks === undefined || !this.#isCurrent(entry) || entry.state === null) continue
+      if (marks.high <= entry.expected) entry.state.arrivals.caughtUp(askedMs)
+      if (entry.expected !== expected) continue
       const isAnother = !!entry.topicId && !!marks.topicId && marks.topicId !== entry.topicId
       if (expected >= marks.low && expected <= marks.high && !isAnother) continue
       if (entry.missedAt === expected) await this.#stopRunning(entry, marks)
@@ -456,7 +461,9 @@ export class Assignment implements ConsumeHandlers {
       this.#seek(entry)
       return false
     }
-    return this.#isCurrent(entry) && entry.expected === expected
+    if (!this.#isCurrent(entry) || entry.expected !== expected) return false
+    on.jumped(partition, expected, batch.fetchedOffset)
+    return true
   }
 
   /** To the lane: one chunk a run or so, and cut where the ledger's mark lies. */
@@ -471,8 +478,9 @@ export class Assignment implements ConsumeHandlers {
     state.marks.advance('consume', nextOffset)
     const last = runs.at(-1)
     if (last !== undefined) {
-      state.lastTimestampMs = last.maxTimestampMs
-      state.pending.push({ nextOffset, timestampMs: runs[0]?.baseTimestampMs ?? last.maxTimestampMs })
+      const timestampMs = runs[0]?.baseTimestampMs ?? last.maxTimestampMs
+      state.arrivals.forget(state.marks.get('settle'))
+      state.arrivals.push({ nextOffset, timestampMs, takenMs: this.#options.nowMs() }, last.maxTimestampMs)
     }
     let records = 0
     let left = bytes

@@ -7,7 +7,8 @@
  * servers, the keeper of its days and the admin port.
  */
 import type { Logger } from 'pino'
-import type { Metrics } from '../core/metrics.ts'
+import { openBusiness } from '../core/business.ts'
+import type { Metrics } from '../core/registry.ts'
 import type { Settings } from '../core/settings.ts'
 import { readStatus, type Status } from '../core/status.ts'
 import { startKeeper } from '../keeper/keeper.ts'
@@ -16,9 +17,10 @@ import { openWatch } from '../live/watch.ts'
 import { startAdmin } from './admin.ts'
 import { atMost } from './at-most.ts'
 import { connectPostgres } from './connect-postgres.ts'
+import { partitionLags, sumOf } from './lag.ts'
 import type { LoadedConsumer } from './load-consumer.ts'
 import { watchLoop } from './loop-watch.ts'
-import { lagOf, observeProcess } from './observe.ts'
+import { observeProcess } from './observe.ts'
 import { openRooms } from './open-rooms.ts'
 import { type Clock, openService, type Service } from './service.ts'
 
@@ -42,6 +44,8 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   const { definition } = consumer
   const { topic } = definition
   const startedMs = clock.nowMs()
+  const business = definition.metrics === undefined ? null : openBusiness(definition.metrics, clock.steadyMs)
+  if (business !== null) metrics.include(business.series)
   await using stack = new AsyncDisposableStack()
   const stop = new AbortController()
   // Rooms may tell of trouble before there is a service to tell.
@@ -78,6 +82,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     rejectRuns: rooms.rejectRuns,
     logger,
     metrics,
+    business,
     clock,
     drain,
     stop,
@@ -91,7 +96,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
 
   const status = (): Status => {
     for (const observer of observers) observer.flush()
-    const lag = lagOf(assignment, clock.nowMs())
+    const lag = sumOf(partitionLags(assignment, clock.nowMs()))
     const live = health.live()
     const ready = health.ready()
     return readStatus(

@@ -1,13 +1,17 @@
 /** Turns what the hallway and the gate tell into metrics. Everything here runs once per batch or once per scrape. */
 import type { Decoded } from '../core/batch.ts'
+import type { Business } from '../core/business.ts'
 import { stopCodes } from '../core/ledger.ts'
-import type { Metrics } from '../core/metrics.ts'
+import { rooms } from '../core/marks.ts'
+import type { Metrics } from '../core/registry.ts'
 import { RoomClock } from '../core/stage.ts'
 import type { Budget } from '../flow/budget.ts'
-import type { Foreign } from '../flow/persist/port.ts'
+import type { PartitionState } from '../flow/lane.ts'
+import type { Stored } from '../flow/persist/port.ts'
 import type { Observer } from '../flow/pipeline.ts'
 import type { Assignment } from './assignment.ts'
 import type { Work } from './health.ts'
+import { endOffsetOf, partitionLags, roomLags, sumOf } from './lag.ts'
 
 const clockRooms = ['decode', 'persist', 'publish'] as const
 
@@ -25,6 +29,7 @@ export function observeLane(
   clock: { nowMs: () => number; steadyMs: () => number },
   sizes: BatchSizes,
   retrying: Observer['retrying'],
+  business: Business | null = null,
 ): LaneObserver {
   const clocks = {
     decode: new RoomClock(clock.steadyMs),
@@ -44,6 +49,10 @@ export function observeLane(
   const batchRows = metrics.histogram('batch_rows')
   const stored = metrics.histogram('produced_to_stored_seconds')
   const published = metrics.histogram('produced_to_published_seconds')
+  const eventStored = metrics.histogram('event_to_stored_seconds')
+  const eventPublished = metrics.histogram('event_to_published_seconds')
+  const copySeconds = metrics.counter('copy_seconds_total')
+  let storingSinceMs = 0
 
   return {
     clocks,
@@ -62,14 +71,19 @@ export function observeLane(
       records('decode').add(batch.records)
       batches('decode').add()
     },
-    persisted(batch: Decoded, foreign: Foreign) {
+    storing() {
+      storingSinceMs = clock.steadyMs()
+    },
+    persisted(batch: Decoded, { known }: Stored, states: readonly PartitionState[]) {
       records('persist').add(batch.records)
       batches('persist').add()
       if (batch.again) return
-      const own = batch.rows.count - (foreign?.size ?? 0)
+      const nowMs = clock.nowMs()
+      const own = batch.rows.count - (known?.size ?? 0)
       sizes.last = own
       rows.add(own)
-      duplicates.add(foreign?.size ?? 0)
+      duplicates.add(known?.size ?? 0)
+      copySeconds.add((clock.steadyMs() - storingSinceMs) / 1000)
       unlabelled.add(batch.unlabelled)
       batchRows.record(own)
       for (const copy of batch.copies) bytes.add(copy.bytes.length)
@@ -77,33 +91,35 @@ export function observeLane(
       for (const code in batch.rejects.codes) {
         metrics.counter('rejects_total', { code }).add(batch.rejects.codes[code])
       }
-      stored.recordAges(clock.nowMs(), batch.rows.timestampMs, 0, batch.rows.count)
+      const { timestampMs, eventMs, count } = batch.rows
+      stored.recordAgesWithout(known, nowMs, timestampMs, count)
+      eventStored.recordAgesWithout(known, nowMs, eventMs, count)
+      const takenMs = batch.slices.map(
+        ({ firstOffset }, index) => states[index]?.arrivals.beyond(firstOffset)?.takenMs ?? nowMs,
+      )
+      business?.stored(batch, known, takenMs, nowMs)
     },
     published(batch: Decoded, entries: number) {
       records('publish').add(batch.records)
       batches('publish').add()
       entriesTotal.add(entries)
       if (batch.again) refilled.add(entries)
-      else if (entries > 0) published.recordAges(clock.nowMs(), batch.rows.timestampMs, 0, batch.rows.count)
+      else if (entries > 0) {
+        const { timestampMs, eventMs, count } = batch.rows
+        published.recordAges(clock.nowMs(), timestampMs, 0, count)
+        eventPublished.recordAges(clock.nowMs(), eventMs, 0, count)
+      }
     },
     retrying,
   }
 }
 
-/** Lag of what is assigned here: stored or not is the question, since that is what must not be late. */
-export function lagOf(assignment: Assignment, nowMs: number): { records: number; seconds: number } {
-  let records = 0
-  let oldest = nowMs
-  for (const { marks, pending, highWatermark, lastTimestampMs } of assignment.states()) {
-    const behind = Math.max(0, highWatermark - marks.get('persist'))
-    records += behind
-    const first = pending[0]
-    if (first !== undefined) oldest = Math.min(oldest, first.timestampMs)
-    // Not even fetched yet: at least as old as the last one that was.
-    else if (behind > 0 && lastTimestampMs > 0) oldest = Math.min(oldest, lastTimestampMs)
-  }
-  return { records, seconds: Math.max(0, nowMs - oldest) / 1000 }
-}
+/** Records fetched or known to fetches and not stored yet; what a survey has told besides is workOf's. */
+export const lagRecords = (assignment: Assignment): number =>
+  [...assignment.states()].reduce(
+    (sum, { marks, highWatermark }) => sum + Math.max(0, highWatermark - marks.get('persist')),
+    0,
+  )
 
 /**
  * What waits here, by partition. Taken in and not yet through counts always; what is still at Kafka only where Kafka itself has told of it just now
@@ -131,9 +147,8 @@ function headroomOf(assignment: Assignment): { partition: number; records: numbe
   return [...assignment.states()].flatMap(({ partition, marks, highWatermark }) => {
     const low = watermarks.get(partition)?.low
     const stored = marks.get('persist')
-    return low === undefined
-      ? []
-      : [{ partition, records: Math.max(0, stored - low), lag: Math.max(0, highWatermark - stored) }]
+    const lag = Math.max(0, endOffsetOf(assignment, { partition, highWatermark }) - stored)
+    return low === undefined ? [] : [{ partition, records: Math.max(0, stored - low), lag }]
   })
 }
 
@@ -145,18 +160,25 @@ export function observeProcess(
   nowMs: () => number,
   retentionMs: () => number | null,
 ): void {
-  metrics.observe('lag_records', () => [[{}, lagOf(assignment, nowMs()).records]])
-  metrics.observe('lag_seconds', () => [[{}, lagOf(assignment, nowMs()).seconds]])
+  const lags = () => partitionLags(assignment, nowMs())
+  metrics.observe('lag_records', () => [[{}, sumOf(lags()).records]])
+  metrics.observe('lag_seconds', () => [[{}, sumOf(lags()).seconds]])
+  metrics.observe('room_lag_records', () =>
+    roomLags(assignment, nowMs()).map(({ room, records }) => [{ room }, records]),
+  )
+  metrics.observe('room_lag_seconds', () =>
+    roomLags(assignment, nowMs()).map(({ room, seconds }) => [{ room }, seconds]),
+  )
   metrics.observe('unpublished_records', () => [
     [{}, [...assignment.states()].reduce((sum, { marks }) => sum + marks.get('persist') - marks.get('publish'), 0)],
   ])
   metrics.observe('bytes_in_flight', () => [[{}, budget.bytes]])
   metrics.observe('assigned_partitions', () => [[{}, assignment.partitions.length]])
   metrics.observe('partition_lag_records', () =>
-    [...assignment.states()].map(({ partition, marks, highWatermark }) => [
-      { topic, partition },
-      Math.max(0, highWatermark - marks.get('persist')),
-    ]),
+    lags().map(({ partition, records }) => [{ topic, partition }, records]),
+  )
+  metrics.observe('partition_lag_seconds', () =>
+    lags().map(({ partition, seconds }) => [{ topic, partition }, seconds]),
   )
   metrics.observe('partitions_stopped', () =>
     stopCodes.map((code) => [{ code }, assignment.stopped.filter((one) => one.code === code).length]),
@@ -170,13 +192,11 @@ export function observeProcess(
   })
   metrics.observe('retention_headroom_seconds', () => {
     const keptMs = retentionMs()
-    return keptMs === null ? [] : [[{}, keptMs / 1000 - lagOf(assignment, nowMs()).seconds]]
+    return keptMs === null ? [] : [[{}, keptMs / 1000 - sumOf(lags()).seconds]]
   })
   metrics.observe('mark', () =>
     [...assignment.states()].flatMap(({ partition, marks }) =>
-      (['consume', 'decode', 'persist', 'publish', 'settle'] as const).map(
-        (room) => [{ room, topic, partition }, marks.get(room)] as const,
-      ),
+      rooms.map((room) => [{ room, topic, partition }, marks.get(room)] as const),
     ),
   )
 }

@@ -7,9 +7,10 @@
  */
 import type { Logger } from 'pino'
 import { retry, type Sleep } from '../core/backoff.ts'
+import type { Business } from '../core/business.ts'
 import { FatalError, TransientError } from '../core/errors.ts'
 import type { Room } from '../core/marks.ts'
-import type { Metrics } from '../core/metrics.ts'
+import type { Metrics } from '../core/registry.ts'
 import { createRejectLimit, type KnownRun } from '../core/reject-limit.ts'
 import type { Settings } from '../core/settings.ts'
 import { Absence } from '../flow/absence.ts'
@@ -20,7 +21,7 @@ import { openSettler } from '../flow/settle/settler.ts'
 import { Assignment } from './assignment.ts'
 import { atMost } from './at-most.ts'
 import { createHealth, type Health, type Phase } from './health.ts'
-import { type LaneObserver, lagOf, observeLane, workOf } from './observe.ts'
+import { type LaneObserver, lagRecords, observeLane, workOf } from './observe.ts'
 import type { OpenRooms } from './open-rooms.ts'
 import { serveLanes } from './serve-lanes.ts'
 
@@ -64,6 +65,8 @@ export interface ServiceOptions {
   readonly rejectRuns: readonly KnownRun[]
   readonly logger: Logger
   readonly metrics: Metrics
+  /** What the consumer file counts. */
+  readonly business?: Business | null
   readonly clock: Clock
   /** Aborted: drain and return. */
   readonly drain: AbortSignal
@@ -195,6 +198,7 @@ export function openService(options: ServiceOptions): Service {
     policy: { consumer, topic, publishes, streamLost: settings.streamLost },
     startFrom: settings.startFrom,
     patiently: (work) => patiently('consume', work),
+    nowMs: clock.nowMs,
     on: {
       heard: () => {
         heardMs = clock.steadyMs()
@@ -211,6 +215,10 @@ export function openService(options: ServiceOptions): Service {
       sought(partition, from, to) {
         metrics.counter('gate_seeks_total').add()
         logger.debug({ partition, from, to }, 'reading on from elsewhere')
+      },
+      jumped(partition, from, to) {
+        metrics.counter('gaps_total').add()
+        logger.debug({ partition, from, to }, 'Kafka holds nothing between these offsets')
       },
       streamLost(partition, lost, from) {
         metrics.counter('lost_total', { code: 'STREAM_LOST' }).add()
@@ -231,7 +239,7 @@ export function openService(options: ServiceOptions): Service {
     logger.error({ partition, code, reason: message, remedy }, 'the partition stands still, the others go on')
 
   const sizes = { last: 0 }
-  const observers = lanes.map(() => observeLane(metrics, clock, sizes, retrying))
+  const observers = lanes.map(() => observeLane(metrics, clock, sizes, retrying, options.business))
 
   const health = createHealth({
     progressTimeoutMs: settings.progressTimeoutMs,
@@ -245,7 +253,7 @@ export function openService(options: ServiceOptions): Service {
     health.observe({
       phase,
       moved: metrics.sum('records_total'),
-      lagRecords: assignment.gated ? null : lagOf(assignment, clock.nowMs()).records,
+      lagRecords: assignment.gated ? null : lagRecords(assignment),
       heardMs,
       work: workOf(assignment, { publishing: !absence.away, surveyed: clock.steadyMs() - toldAtMs < toldForMs }),
       horizonDays: options.horizonDays(),

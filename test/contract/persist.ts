@@ -45,7 +45,8 @@ const never = new AbortController().signal
 const nothing: Published = { publishedOffset: null, streams: null }
 const quietly = (batch: Decoded) => batch.slices.map(() => nothing)
 const store = (lane: PersistLane, ...chunks: readonly ChunkSpec[]) => storeBatch(lane, batchOf(...chunks))
-const storeBatch = (lane: PersistLane, batch: Decoded) => lane.persist(batch, quietly(batch), never)
+const answer = (lane: PersistLane, batch: Decoded) => lane.persist(batch, quietly(batch), never)
+const storeBatch = async (lane: PersistLane, batch: Decoded) => (await answer(lane, batch)).foreign
 const fenced = (error: unknown) => error instanceof LostError && error.code === 'FENCED'
 const indexes = (foreign: Awaited<ReturnType<typeof storeBatch>>) => [...(foreign ?? [])]
 
@@ -54,10 +55,14 @@ const events = (from: number, ...ids: (string | EventSpec)[]) =>
   ids.map((id, n) => record(from + n, typeof id === 'string' ? { id } : id))
 
 /** A batch again as it must be given again: a pipeline keeps the decoded one, whose buffers are whole. */
-async function stubbornly(lane: PersistLane, batch: Decoded): Promise<{ foreign: number[]; failures: number }> {
+async function stubbornly(
+  lane: PersistLane,
+  batch: Decoded,
+): Promise<{ foreign: number[]; known: number[]; failures: number }> {
   for (let failures = 0; ; failures++) {
     try {
-      return { foreign: indexes(await storeBatch(lane, batch)), failures }
+      const { foreign, known } = await answer(lane, batch)
+      return { foreign: indexes(foreign), known: indexes(known), failures }
     } catch (error) {
       if (!(error instanceof TransientError) || failures === 10) throw error
     }
@@ -97,7 +102,7 @@ export function persistContract(name: string, empty: () => Promise<PersistWorld>
         { publishedOffset: 0, streams: null },
         { publishedOffset: 0, streams: { 'events:cloud': 7, 'o\'dd \\ "one"': 3 } },
       ]
-      assert.equal(await lane.persist(batch, published, never), null)
+      assert.equal((await lane.persist(batch, published, never)).foreign, null)
       assert.deepEqual(await rows(), ['1/0 a', '1/1 b', '1/5 c'])
       assert.deepEqual(await rejects(), ['0/0 not_an_object', '1/2 not_json'])
       const all = await ledger()
@@ -225,11 +230,12 @@ export function persistContract(name: string, empty: () => Promise<PersistWorld>
       const batch = batchOf({ partition: 0, records: [...events(0, 'a', 'b'), record(2, 'bad')] })
       await storeBatch(lane, batch)
       await setLedger(0, 1)
-      const foreign = await store(lane, {
-        partition: 0,
-        records: [...events(1, 'b'), record(2, 'bad'), ...events(3, 'c')],
-      })
+      const { foreign, known } = await answer(
+        lane,
+        batchOf({ partition: 0, records: [...events(1, 'b'), record(2, 'bad'), ...events(3, 'c')] }),
+      )
       assert.equal(foreign, null)
+      assert.deepEqual(indexes(known), [0], 'it is no new row')
       assert.deepEqual(await rows(), ['0/0 a', '0/1 b', '0/3 c'])
       assert.deepEqual(await rejects(), ['0/2 not_json'])
       assert.deepEqual((await ledger())[0]?.counts, [3, 1, 2, 0])
@@ -363,7 +369,7 @@ export function persistContract(name: string, empty: () => Promise<PersistWorld>
           { partition: 1, records: events(0, 'c') },
         )
         const first = await stubbornly(lane, batch)
-        assert.deepEqual(first.foreign, [])
+        assert.deepEqual([first.foreign, first.known], [[], []])
         assert.ok(first.failures > 0)
         assert.deepEqual(await rows(), ['0/0 a', '0/1 b', '1/0 c'])
         assert.deepEqual(await rejects(), ['0/2 not_json'])
@@ -374,12 +380,23 @@ export function persistContract(name: string, empty: () => Promise<PersistWorld>
         assert.deepEqual((await rows()).length, 4)
       })
 
+      test(`the line is lost, ${fate}, after the ledger was set back: what was there before is not taken for new`, async () => {
+        const { open, lane, rows, setLedger } = await world([0], [fate])
+        await store(open().lane(0), { partition: 0, records: events(0, 'a', 'b') })
+        await setLedger(0, 1)
+        const { foreign, known } = await stubbornly(lane, batchOf({ partition: 0, records: events(1, 'b', 'c') }))
+        assert.deepEqual([foreign, known], [[], [0]])
+        assert.deepEqual(await rows(), ['0/0 a', '0/1 b', '0/2 c'])
+      })
+
       test(`the line is lost, ${fate}, with duplicates in the batch: they are told all the same`, async () => {
         const { open, lane, rows, ledger } = await world([0, 1], [fate])
         await store(open().lane(0), { partition: 1, records: events(0, 'b') })
         // The first attempt finds the duplicate; its COMMIT, or that of the slow path, meets its fate.
-        const { foreign } = await stubbornly(lane, batchOf({ partition: 0, records: events(0, 'a', 'b', 'a') }))
+        const records = events(0, 'a', 'b', 'a')
+        const { foreign, known } = await stubbornly(lane, batchOf({ partition: 0, records }))
         assert.deepEqual(foreign, [1, 2])
+        assert.deepEqual(known, [1, 2])
         assert.deepEqual(await rows(), ['0/0 a', '1/0 b'])
         assert.deepEqual((await ledger())[0]?.counts, [1, 0, 2, 0])
       })

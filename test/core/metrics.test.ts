@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createMetrics, metricRows, renderMetricsTable } from '../../src/core/metrics.ts'
+import { metricRows, renderMetricsTable } from '../../src/core/metrics.ts'
+import { createMetrics } from '../../src/core/registry.ts'
 
 test('counters, gauges and readers are rendered as Prometheus reads them', async () => {
   const metrics = createMetrics({ processMetrics: false })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { rooms } from '../../src/core/marks.ts'
-import { createMetrics } from '../../src/core/metrics.ts'
+import { createMetrics } from '../../src/core/registry.ts'
 import { bottleneckOf, quantiles, readStatus, type Status, type StatusFacts, windowOf } from '../../src/core/status.ts'
 
 const facts: StatusFacts = {

@@ -15,6 +15,10 @@ export const definition: ConsumerDefinition = defineConsumer({
   table: 'cloud_events',
   decoder: cloudEvent,
   route: ({ type }) => `events:${type.split('.')[2] ?? 'cloud'}`,
+  metrics: [
+    { name: 'tests_total', help: 'Events.', label: 'type', values: ['com.x.cloud', 'com.x.order'], of: (type) => type },
+    { name: 'tests_bytes', help: 'Their bytes.', measure: 'event_bytes' },
+  ],
 })
 
 export const limits: DecodeLimits = {

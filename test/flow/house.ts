@@ -7,8 +7,9 @@ import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import pino from 'pino'
 import { retry } from '../../src/core/backoff.ts'
 import type { Decoded } from '../../src/core/batch.ts'
+import type { Business } from '../../src/core/business.ts'
 import { LostError } from '../../src/core/errors.ts'
-import { createMetrics } from '../../src/core/metrics.ts'
+import { createMetrics } from '../../src/core/registry.ts'
 import { Absence } from '../../src/flow/absence.ts'
 import { Budget } from '../../src/flow/budget.ts'
 import {
@@ -101,6 +102,7 @@ export interface ProcessOptions {
   readonly publish?: (plain: Publish) => Publish
   readonly consume?: (plain: Consume) => Consume
   readonly observe?: Partial<Observer>
+  readonly business?: Business
   readonly admit?: (batch: Decoded) => void
 }
 
@@ -191,10 +193,12 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
     policy: { topic: definition.topic, publishes: true, streamLost: options.streamLost ?? 'refill' },
     startFrom: options.startFrom ?? 'earliest',
     patiently: (work) => retry(work, backoff, stop.signal, () => {}),
+    nowMs: () => nowMs,
     on: {
       assigned() {},
       heard() {},
       taken() {},
+      jumped() {},
       sought: (partition, from, to) => sought.push(`${partition}: ${from} -> ${to}`),
       streamLost: (partition, all, from) =>
         refills.push(
@@ -215,7 +219,10 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
   const metrics = createMetrics({ processMetrics: false })
   const clock = { nowMs: () => nowMs, steadyMs: () => 0 }
   const observers = lanes.map(
-    (): LaneObserver => ({ ...observeLane(metrics, clock, { last: 0 }, () => {}), ...options.observe }),
+    (): LaneObserver => ({
+      ...observeLane(metrics, clock, { last: 0 }, () => {}, options.business),
+      ...options.observe,
+    }),
   )
   const decode = openMemoryDecode(definition, limits, () => nowMs)
   const { serving, compareStreams, catchUp, startOver } = serveLanes({

@@ -4,6 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
+import { Arrivals } from '../../src/core/arrivals.ts'
 import type { Chunk, Packed } from '../../src/core/batch.ts'
 import { FatalError } from '../../src/core/errors.ts'
 import { Marks } from '../../src/core/marks.ts'
@@ -18,9 +19,8 @@ const stateOf = (partition: number): PartitionState => ({
   marks: new Marks(partition, 0),
   streams: new Map(),
   noted: new Map(),
-  pending: [],
+  arrivals: new Arrivals(),
   highWatermark: 0,
-  lastTimestampMs: 0,
   revoked: false,
 })
 

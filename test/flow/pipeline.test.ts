@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
+import { Arrivals } from '../../src/core/arrivals.ts'
 import { LostError, TransientError } from '../../src/core/errors.ts'
 import { Marks } from '../../src/core/marks.ts'
 import { RoomClock } from '../../src/core/stage.ts'
@@ -331,6 +332,7 @@ const quiet: Observer = {
     return { decode: clock(), persist: clock(), publish: clock() }
   },
   decoded() {},
+  storing() {},
   persisted() {},
   published() {},
   retrying() {},
@@ -344,9 +346,8 @@ function oneLane(): { lane: Lane; state: PartitionState } {
     marks: new Marks(0, 0),
     streams: new Map(),
     noted: new Map(),
-    pending: [],
+    arrivals: new Arrivals(),
     highWatermark: 9,
-    lastTimestampMs: 0,
     revoked: false,
   }
   lane.partitions.set(0, state)
@@ -377,7 +378,10 @@ test('aborted from outside in any room: what comes out is the reason, and nothin
           until('decode', batchOf({ partition: 0, records: [record(slice?.firstOffset ?? 0, { id: 'x' })] }), signal),
         async close() {},
       },
-      persist: { persist: (_, __, signal) => until('persist', null, signal), async close() {} },
+      persist: {
+        persist: (_, __, signal) => until('persist', { foreign: null, known: null }, signal),
+        async close() {},
+      },
       publish: {
         publish: (_, __, ___, signal) => until('publish', 0, signal),
         last: async () => [],

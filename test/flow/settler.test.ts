@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Arrivals } from '../../src/core/arrivals.ts'
 import { TransientError } from '../../src/core/errors.ts'
 import { Marks } from '../../src/core/marks.ts'
 import type { PartitionState } from '../../src/flow/lane.ts'
@@ -16,9 +17,8 @@ function published(partition: number, nextOffset: number): PartitionState {
     marks,
     streams: new Map(),
     noted: new Map(),
-    pending: [],
+    arrivals: new Arrivals(),
     highWatermark: 0,
-    lastTimestampMs: 0,
     revoked: false,
   }
   publishTo(state, nextOffset)

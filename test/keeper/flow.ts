@@ -33,7 +33,7 @@ export async function openStoring(
     async store(events, nowMs, window = standardWindow) {
       const records = events.map((event, n) => record(next + n, event, { timestamp: String(nowMs) }))
       const batch = decodeBatch(definition, { ...limits, consumer, ...window }, pack({ partition, records }), nowMs)
-      const foreign = await lane.persist(batch, [{ publishedOffset: null, streams: null }], noSignal)
+      const { foreign } = await lane.persist(batch, [{ publishedOffset: null, streams: null }], noSignal)
       next += events.length
       const duplicates = foreign?.size ?? 0
       return { rows: batch.rows.count - duplicates, rejects: batch.rejects.codes, duplicates }

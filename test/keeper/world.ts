@@ -1,7 +1,7 @@
 /** A database with days of events, a keeper's session for it, and what its catalog says. */
 import type pg from 'pg'
 import { dayMs, dayOf, dayText, partitionName } from '../../src/core/day.ts'
-import { createMetrics } from '../../src/core/metrics.ts'
+import { createMetrics } from '../../src/core/registry.ts'
 import { type Keeper, type KeeperOptions, startKeeper } from '../../src/keeper/keeper.ts'
 import { keeperSession } from '../../src/keeper/turn.ts'
 import { ensurePartitions, readPartitions } from '../../src/schema/partitions.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createMetrics } from '../../src/core/metrics.ts'
+import { createMetrics } from '../../src/core/registry.ts'
 import { readStatus, type Status, type StatusFacts } from '../../src/core/status.ts'
 import { createRecorder } from '../../src/live/recorder.ts'
 

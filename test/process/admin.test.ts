@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { after, test } from 'node:test'
 import { pino } from 'pino'
 import { FatalError } from '../../src/core/errors.ts'
-import { createMetrics } from '../../src/core/metrics.ts'
+import { createMetrics } from '../../src/core/registry.ts'
 import { type AdminOptions, startAdmin } from '../../src/process/admin.ts'
 import type { Verdict } from '../../src/process/health.ts'
 

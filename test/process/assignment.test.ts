@@ -12,7 +12,7 @@ import { Lane } from '../../src/flow/lane.ts'
 import { createMemoryDatabase, type MemoryLedgerRow, openMemoryPersist } from '../../src/flow/persist/memory.ts'
 import { createMemoryStreams, openMemoryPublish } from '../../src/flow/publish/memory.ts'
 import { Assignment, chunksOf } from '../../src/process/assignment.ts'
-import { record } from '../flow/batches.ts'
+import { nowMs, record } from '../flow/batches.ts'
 import { neverAway } from '../flow/house.ts'
 
 const target = { consumer: 'tests', topic: 't' }
@@ -95,11 +95,13 @@ function openGate(options: GateOptions = {}) {
     absence: neverAway(),
     policy: { topic: 't', publishes: true, streamLost: 'refill' },
     startFrom: options.startFrom ?? 'earliest',
-    patiently,
+    patiently: (work) => work(),
+    nowMs: () => nowMs,
     on: {
       assigned: (_, added, removed) => told.push(`+${added} -${removed}`),
       heard() {},
       taken() {},
+      jumped: (partition, from, to) => told.push(`jumped ${partition} from ${from} to ${to}`),
       sought: (partition, from, to) => told.push(`sought ${partition} from ${from} to ${to}`),
       streamLost: (partition, _, from) => told.push(`lost ${partition} from ${from}`),
       stopped: (partition, error) => told.push(`stopped ${partition} ${error.code}`),
@@ -245,6 +247,7 @@ test('a batch from beyond: sought once; the same again, and Kafka still holding 
   assert.equal(told.at(-1), 'sought 0 from 15 to 10')
   assert.equal(await gate.fetched(fetched(0, 15, 20)), true)
   assert.deepEqual(queued(), ['0 [0, 10)', '0 [10, 20)'], 'the gap is covered')
+  assert.equal(told.at(-1), 'jumped 0 from 10 to 15')
   assert.deepEqual(failures, [])
   // And that was that: the next jump is sought again.
   assert.equal(await gate.fetched(fetched(0, 30, 40)), false)

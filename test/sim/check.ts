@@ -2,6 +2,7 @@
  * What must be true, looked at from outside: the world's own state, never what a process says of itself. What a fault has taken away for good is known
  * to the world, and only that is excused.
  */
+import { arrivalsMax } from '../../src/core/arrivals.ts'
 import type { MemoryKafka } from '../../src/flow/consume/memory.ts'
 import type { MemoryDatabase, MemoryLedgerRow } from '../../src/flow/persist/memory.ts'
 import type { CopiedReject, CopiedRow } from '../../src/flow/persist/read-copy.ts'
@@ -156,9 +157,8 @@ export function createChecker(world: CheckedWorld) {
         const { consume, decode, persist, publish, settle } = state.marks.all()
         if (!(settle <= publish && publish <= persist && persist <= decode && decode <= consume))
           fail(`${name}: the law of the marks is broken in partition ${state.partition}`)
-        const [first] = state.pending
-        if (first !== undefined && first.nextOffset <= persist)
-          fail(`${name}: partition ${state.partition} keeps what is stored as pending`)
+        if (state.arrivals.size > arrivalsMax)
+          fail(`${name}: partition ${state.partition} remembers ${state.arrivals.size} arrivals`)
       }
     }
   }
@@ -167,10 +167,8 @@ export function createChecker(world: CheckedWorld) {
   function held(): string | null {
     for (const { isDead, name, service } of world.members) {
       if (isDead) continue
-      const { budget, assignment } = service
+      const { budget } = service
       if (budget.bytes !== 0) return `${name} has ${budget.bytes} bytes in flight`
-      for (const { partition, pending } of assignment.states())
-        if (pending.length > 0) return `${name}: partition ${partition} has ${pending.length} pending`
     }
     return null
   }

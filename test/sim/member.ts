@@ -5,7 +5,7 @@
 import type { Logger } from 'pino'
 import type { Sleep } from '../../src/core/backoff.ts'
 import { FatalError } from '../../src/core/errors.ts'
-import { createMetrics } from '../../src/core/metrics.ts'
+import { createMetrics } from '../../src/core/registry.ts'
 import { type MemoryGroup, type MemoryKafka, openMemoryConsume } from '../../src/flow/consume/memory.ts'
 import { openMemoryDecode } from '../../src/flow/decode/memory.ts'
 import { type MemoryDatabase, openMemoryPersist } from '../../src/flow/persist/memory.ts'

@@ -166,9 +166,9 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'publish-before-persist',
     file: 'flow/pipeline.ts',
-    find: 'const published = states.map(notedSince)\n    const foreign',
+    find: 'const published = states.map(notedSince)\n    const stored',
     replace:
-      'const published = states.map(notedSince)\n    await rooms.publish.publish(batch, null, states.map(({ streams }) => new Map(streams)), signal).catch(() => 0)\n    const foreign',
+      'const published = states.map(notedSince)\n    await rooms.publish.publish(batch, null, states.map(({ streams }) => new Map(streams)), signal).catch(() => 0)\n    const stored',
     breaks: 'a subscriber never sees an event that is not durable',
   },
   {
@@ -206,13 +206,6 @@ export const mutants: readonly Mutant[] = [
     replace:
       "if (absence.passes(lane)) {\n      advance(batch, states, 'publish')\n      return { states, packed }\n    }\n    const streams",
     breaks: 'what was left unpublished while Redis is away is not marked as published',
-  },
-  {
-    name: 'pending-kept',
-    file: 'flow/pipeline.ts',
-    find: 'state.pending.shift()',
-    replace: 'break',
-    breaks: 'memory does not grow with what has been stored',
   },
   {
     name: 'settled-before-published',

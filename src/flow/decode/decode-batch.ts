@@ -1,6 +1,7 @@
 /** The pure heart of decode/: one packed batch through a consumer's decoder. Runs in the workers, and inline in memory.ts. */
 import { isUtf8 } from 'node:buffer'
 import type { CopyOfDay, Decoded, Packed, Slice } from '../../core/batch.ts'
+import { TallyWriter } from '../../core/business.ts'
 import { ByteWriter } from '../../core/bytes.ts'
 import { CodecError, codecNames } from '../../core/codecs.ts'
 import { CopyWriter } from '../../core/copy.ts'
@@ -20,7 +21,7 @@ export function decodeBatch(
   packed: Packed,
   nowMs: number,
 ): Decoded {
-  const { decoder, route } = definition
+  const { decoder, route, metrics } = definition
   const { again } = packed
   const buffer = Buffer.from(packed.buffer)
   const record = new RecordView()
@@ -37,6 +38,9 @@ export function decodeBatch(
   const entryStart = new Int32Array(packed.records)
   const entryEnd = new Int32Array(packed.records)
   const timestampMs = new Float64Array(packed.records)
+  const eventTimeMs = new Float64Array(packed.records)
+  // What comes by again was counted when it was stored.
+  const tally = metrics === undefined || again ? null : new TallyWriter(metrics, packed.records)
   const slices: Slice[] = []
   const families: string[] = []
   const familyIndex = new Map<string, number>()
@@ -111,10 +115,13 @@ export function decodeBatch(
           }
 
           if (event.unlabelled) unlabelled++
-          writeEventId(ids, rows * 16, eventMs, event.source, event.id)
+          const { source } = event
+          writeEventId(ids, rows * 16, eventMs, source, event.id)
+          tally?.row(rows, event.type, source, Math.max(0, record.valueEnd - record.valueStart))
           sliceOf[rows] = index
           offset[rows] = record.offset
           timestampMs[rows] = record.timestampMs
+          eventTimeMs[rows] = eventMs
           if (route !== undefined) {
             const name = route(event)
             let at = familyIndex.get(name)
@@ -186,10 +193,11 @@ export function decodeBatch(
     bytes: packed.bytes,
     records,
     slices,
-    rows: { count: rows, ids, slice: sliceOf, offset, family, entryStart, entryEnd, timestampMs },
+    rows: { count: rows, ids, slice: sliceOf, offset, family, entryStart, entryEnd, timestampMs, eventMs: eventTimeMs },
     copies: copiesOfDays,
     rejects: { count: done?.rows ?? 0, bytes: done === null ? noBytes : done.finish(), codes },
     unlabelled,
+    tally: tally?.finish() ?? null,
     families,
     entryBytes: entries.finish(),
   }

@@ -21,8 +21,8 @@ export default function work({ packed, nowMs }: { packed: Packed; nowMs: number 
   })
 }
 
-function buffersOf({ rows, copies, rejects, entryBytes }: Decoded): ArrayBuffer[] {
-  const views = [
+function buffersOf({ rows, copies, rejects, entryBytes, tally }: Decoded): ArrayBuffer[] {
+  const views: ArrayBufferView[] = [
     rows.ids,
     rows.slice,
     rows.offset,
@@ -30,8 +30,10 @@ function buffersOf({ rows, copies, rejects, entryBytes }: Decoded): ArrayBuffer[
     rows.entryStart,
     rows.entryEnd,
     rows.timestampMs,
+    rows.eventMs,
     ...copies.map((copy) => copy.bytes),
   ]
+  if (tally !== null) views.push(tally.kindOf, tally.valueBytes)
   if (rejects.count > 0) views.push(rejects.bytes)
   if (entryBytes.length > 0) views.push(entryBytes)
   return views.map((view) => view.buffer as ArrayBuffer)

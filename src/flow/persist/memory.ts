@@ -7,7 +7,7 @@ import type { Condemned, Decoded, Slice } from '../../core/batch.ts'
 import { LostError, RefusedError } from '../../core/errors.ts'
 import { formatUuid } from '../../core/identity.ts'
 import type { LedgerRow } from '../../core/ledger.ts'
-import type { Foreign, Persist, PersistLane, Published } from './port.ts'
+import type { Foreign, Persist, PersistLane, Published, Stored } from './port.ts'
 import { type CopiedReject, type CopiedRow, placeOfRow, readCopy, readReject, readRow } from './read-copy.ts'
 
 export interface MemoryLedgerRow extends LedgerRow {
@@ -102,6 +102,8 @@ export function openMemoryPersist(database: MemoryDatabase, { consumer, topic }:
   }
 }
 
+const orNull = (rows: ReadonlySet<number>): Foreign => (rows.size > 0 ? rows : null)
+
 /** What `apply` answered, when it took effect. */
 async function answerOf<T>(call: (apply: () => void) => void | Promise<void>, apply: () => T): Promise<T> {
   let answer: T | undefined
@@ -138,6 +140,8 @@ function heard(row: MemoryLedgerRow, { publishedOffset, streams }: Published): M
 function openLane(database: MemoryDatabase, topic: string, where: (partition: number) => string): PersistLane {
   const { ledger, rows } = database
   let uncertain = false
+  /** What the last commit that took effect has answered, whether anybody heard it or not. */
+  let applied: { readonly batch: Decoded; readonly stored: Stored } | null = null
 
   const standing = ({ partition }: Slice) => ledger.get(where(partition))?.nextOffset
   const at = (batch: Decoded, row: number) =>
@@ -171,10 +175,11 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
     published: readonly Published[],
     copied: readonly CopiedRow[],
     rejects: readonly CopiedReject[],
-  ): Foreign {
+  ): Stored {
     compare(batch)
     const rowAt = new Map(Array.from({ length: batch.rows.count }, (_, row) => [at(batch, row), row]))
     const foreign = new Set<number>()
+    const doubled = new Set<number>()
     const duplicates = batch.slices.map(() => 0)
     for (const row of copied.toSorted((a, b) => a.partition - b.partition || a.offset - b.offset)) {
       if (!rows.has(row.id)) rows.set(row.id, row)
@@ -183,6 +188,7 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
         const index = rowAt.get(place) as number
         const stored = rows.get(row.id) as CopiedRow
         if (`${stored.topic}/${stored.partition}/${stored.offset}` !== place) foreign.add(index)
+        doubled.add(index)
         const slice = batch.rows.slice[index] as number
         duplicates[slice] = (duplicates[slice] as number) + 1
       }
@@ -206,10 +212,12 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
         skipped: before.skipped + slice.skips,
       })
     })
-    return foreign.size > 0 ? foreign : null
+    const stored = { foreign: orNull(foreign), known: orNull(doubled) }
+    applied = { batch, stored }
+    return stored
   }
 
-  function copy(batch: Decoded, published: readonly Published[]): Foreign {
+  function copy(batch: Decoded, published: readonly Published[]): Stored {
     // The ledger comes first, as in PostgreSQL: a process that has lost a partition fails before anything else.
     compare(batch)
     const condemned: Condemned[] = []
@@ -232,7 +240,7 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
     return apply(batch, published, copied, rejects)
   }
 
-  async function store(batch: Decoded, published: readonly Published[], what: string): Promise<Foreign> {
+  async function store(batch: Decoded, published: readonly Published[], what: string): Promise<Stored> {
     if (uncertain) {
       const found = await answerOf(
         (apply) => database.ask(apply, `after no answer, ${what}`),
@@ -240,7 +248,8 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
       )
       if (batch.slices.every(({ nextOffset }, index) => found[index] === nextOffset)) {
         uncertain = false
-        return foreignNow(batch, what)
+        const found = await foreignNow(batch, what)
+        return applied?.batch === batch ? { ...found, known: applied.stored.known } : found
       }
       if (!batch.slices.every(({ firstOffset }, index) => found[index] === firstOffset)) {
         throw new LostError('FENCED', 'After a lost answer the ledger stands neither before nor behind the batch.')
@@ -253,11 +262,13 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
     )
   }
 
-  const foreignNow = (batch: Decoded, what: string) =>
-    answerOf(
+  async function foreignNow(batch: Decoded, what: string): Promise<Stored> {
+    const foreign = await answerOf(
       (apply) => database.ask(apply, `whose rows, ${what}`),
       () => foreignOf(batch),
     )
+    return { foreign, known: foreign }
+  }
 
   return {
     async persist(batch, published, signal) {

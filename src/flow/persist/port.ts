@@ -12,15 +12,22 @@ export interface Published {
 /** Rows of the batch that another record made, or that are none after all: by row index. null: every row is this batch's own. */
 export type Foreign = ReadonlySet<number> | null
 
+export interface Stored {
+  /** Not to be published: their entry is another record's affair. */
+  readonly foreign: Foreign
+  /** For which this commit made no row: those, and rows of the very same records, stored before the ledger was set back. Not to be counted. */
+  readonly known: Foreign
+}
+
 export interface PersistLane {
   /**
    * Stores the batch and moves the ledger from each slice's firstOffset to its nextOffset, all or nothing. A batch that comes by again
-   * (`batch.again`) stores nothing; the answer is then read from the stored rows' own coordinates.
+   * (`batch.again`) stores nothing; the answer is then read from the stored rows' own coordinates, and nothing of it is to be counted.
    *
    * TransientError: nothing is known to be stored, call again. LostError FENCED: the ledger stands elsewhere. RefusedError: nothing is stored,
    * and the batch has to come again with these records as rejects.
    */
-  persist(batch: Decoded, published: readonly Published[], signal: AbortSignal): Promise<Foreign>
+  persist(batch: Decoded, published: readonly Published[], signal: AbortSignal): Promise<Stored>
   close(): Promise<void>
 }
 

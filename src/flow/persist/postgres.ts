@@ -13,7 +13,7 @@ import { ensurePartitions } from '../../schema/partitions.ts'
 import { classifyPostgres, sqlState } from './classify.ts'
 import { runCopies } from './copy-transaction.ts'
 import { type Excluded, foreignOf, nothing, pickRows, rowsOfCopies, storedBefore } from './excluded.ts'
-import type { Foreign, Persist, PersistLane, Published } from './port.ts'
+import type { Foreign, Persist, PersistLane, Published, Stored } from './port.ts'
 import { isRefusal, refusedRows } from './refused.ts'
 import * as sql from './sql.ts'
 
@@ -124,22 +124,28 @@ function openLane(options: PostgresOptions, index: number, freeLedger: (error: u
   const lane = session(options, `lane ${index}`)
   /** The last attempt ended without an answer: whether it took effect, only the ledger knows. */
   let uncertain = false
+  /** What the last COPY sent left out: where it turns out to have been committed, this is what it did not store. */
+  let sent: { readonly batch: Decoded; readonly without: Excluded } | null = null
   /** The batch before held duplicates. A producer that sends again sends many again: looking first is cheaper than a COPY that fails. */
   let lookFirst = false
 
-  async function store(batch: Decoded, published: readonly Published[], signal: AbortSignal): Promise<Foreign> {
+  async function store(batch: Decoded, published: readonly Published[], signal: AbortSignal): Promise<Stored> {
     const client = await lane.client()
     if (uncertain) {
       const stored = await alreadyStored(client, target, batch.slices)
       uncertain = false
-      if (stored) return orNull(await foreignOf(client, target, batch))
+      if (stored) {
+        const foreign = orNull(await foreignOf(client, target, batch))
+        return { foreign, known: sent?.batch === batch ? orNull(sent.without.rows) : foreign }
+      }
     }
     let without = lookFirst ? await storedBefore(client, target, batch) : nothing
     for (;;) {
       try {
+        sent = { batch, without }
         await copy(client, batch, published, without)
         lookFirst = without.rows.size > 0
-        return orNull(without.foreign)
+        return { foreign: orNull(without.foreign), known: orNull(without.rows) }
       } catch (error) {
         const isKnown = sqlState(error) === '23505'
         if (!isKnown && !isMissingPartition(error) && !isRefusal(error)) throw error
@@ -194,7 +200,10 @@ function openLane(options: PostgresOptions, index: number, freeLedger: (error: u
       signal.addEventListener('abort', onAbort, { once: true })
       try {
         signal.throwIfAborted()
-        if (batch.again) return orNull(await foreignOf(await lane.client(), target, batch))
+        if (batch.again) {
+          const foreign = orNull(await foreignOf(await lane.client(), target, batch))
+          return { foreign, known: foreign }
+        }
         return await store(batch, published, signal)
       } catch (error) {
         uncertain = true
