@@ -31,6 +31,8 @@ export class EventView {
   entryStart = -1
   entryEnd = -1
   envelope: Buffer | null = null
+  /** Routes and metrics both ask, for every event. Nobody asks before the decoder is done. */
+  #type: string | null = null
 
   reset(bytes: Buffer): void {
     this.bytes = bytes
@@ -45,6 +47,7 @@ export class EventView {
     this.entryStart = -1
     this.entryEnd = -1
     this.envelope = null
+    this.#type = null
   }
 
   place(attribute: number, start: number, end: number): void {
@@ -84,7 +87,8 @@ export class EventView {
     return this.text(ID) ?? ''
   }
   get type(): string {
-    return this.text(TYPE) ?? ''
+    this.#type ??= this.text(TYPE) ?? ''
+    return this.#type
   }
   get subject(): string | null {
     return this.text(SUBJECT)
