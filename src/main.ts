@@ -85,6 +85,10 @@ program
     const { createMetrics } = await import('./core/registry.ts')
     const { runConsumer } = await import('./process/lifecycle.ts')
     const consumer = await loadConsumer(name)
+    const metrics = createMetrics()
+    process.on('message', (message: { type?: string; count?: number }) => {
+      if (message.type === 'restarts') metrics.counter('restarts_total').value = message.count ?? 0
+    })
     const replica = settings.replica || `${hostname()}-${process.pid}`
     await runConsumer({
       settings,
@@ -92,7 +96,7 @@ program
       replica,
       version,
       logger: createLogger({ settings, consumer: name, replica, terminal: process.stderr.isTTY }),
-      metrics: createMetrics(),
+      metrics,
       clock: {
         nowMs: Date.now,
         steadyMs: () => performance.now(),

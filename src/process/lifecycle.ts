@@ -22,7 +22,9 @@ import type { LoadedConsumer } from './load-consumer.ts'
 import { watchLoop } from './loop-watch.ts'
 import { observeProcess } from './observe.ts'
 import { openRooms } from './open-rooms.ts'
+import { watchSaturation } from './saturation.ts'
 import { type Clock, openService, type Service } from './service.ts'
+import { watchRedis } from './watch-redis.ts'
 
 export interface LifecycleOptions {
   readonly settings: Settings
@@ -37,7 +39,8 @@ export interface LifecycleOptions {
   readonly onServing?: (adminUrl: string) => void
 }
 
-const watchMs = 1000
+/** So often Redis is asked how full it is. */
+const redisAskedMs = 15_000
 
 export async function runConsumer(options: LifecycleOptions): Promise<void> {
   const { settings, consumer, logger, metrics, clock, drain } = options
@@ -91,11 +94,23 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   opened.resolve(service)
   const { assignment, absence, budget, lanes, observers, health } = service
   observeProcess(metrics, assignment, budget, topic, clock.nowMs, () => service.retentionMs())
+  metrics.observe('decode_queue', () => [[{}, rooms.decodeQueued()]])
   metrics.observe('publish_away', () => [[{}, absence.away ? 1 : 0]])
   metrics.gauge('info', { version: options.version, consumer: consumer.name, replica: options.replica }).set(1)
 
-  const status = (): Status => {
+  const flush = () => {
     for (const observer of observers) observer.flush()
+  }
+  const saturation = watchSaturation({
+    metrics,
+    steadyMs: clock.steadyMs,
+    flush,
+    partitions: rooms.partitionCount,
+    lags: () => partitionLags(assignment, clock.nowMs()),
+  })
+  stack.defer(() => saturation.close())
+  const status = (): Status => {
+    flush()
     const lag = sumOf(partitionLags(assignment, clock.nowMs()))
     const live = health.live()
     const ready = health.ready()
@@ -156,7 +171,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     metrics: {
       contentType: metrics.contentType,
       render: () => {
-        for (const observer of observers) observer.flush()
+        flush()
         return metrics.render()
       },
     },
@@ -167,6 +182,21 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     logger,
   })
   stack.defer(() => admin.close())
+
+  void every(1000, () => saturation.look())
+  if (rooms.redisSize !== null) {
+    const families = definition.families ?? []
+    const isAway = () => absence.away
+    void every(redisAskedMs, watchRedis({ ask: rooms.redisSize, metrics, assignment, families, isAway, logger }))
+  }
+
+  /** Until the service has ended. */
+  async function every(ms: number, look: () => void | Promise<void>): Promise<void> {
+    while (!stop.signal.aborted) {
+      await look()
+      await clock.sleep(ms, stop.signal).catch(() => {})
+    }
+  }
 
   const serving = service.serve()
   const { partitionCount: partitions, publishes } = rooms

@@ -17,6 +17,7 @@ import { openPostgres } from '../flow/persist/postgres.ts'
 import { publishNothing } from '../flow/publish/none.ts'
 import type { Publish } from '../flow/publish/port.ts'
 import { openRedis } from '../flow/publish/redis.ts'
+import { type AskRedisSize, openRedisSize } from '../flow/publish/redis-size.ts'
 import { requireDays } from '../keeper/require-days.ts'
 import { atMost } from './at-most.ts'
 import { kafkaConfig, kafkaRefusal } from './connect-kafka.ts'
@@ -40,6 +41,10 @@ export interface OpenedRooms extends OpenRooms {
   /** The days that the table has partitions for, tomorrow's among them. */
   readonly days: readonly number[]
   readonly rejectRuns: readonly KnownRun[]
+  /** null: nothing is published. */
+  readonly redisSize: AskRedisSize | null
+  /** Batches that wait for a decoding thread. */
+  readonly decodeQueued: () => number
 }
 
 export interface OpenRoomsOptions {
@@ -85,6 +90,7 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
   }
 
   let publish = publishNothing
+  let redisSize: AskRedisSize | null = null
   if (publishes) {
     const redis = await connectRedis(settings, {
       name: `millrace-${name}`,
@@ -100,6 +106,7 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
     })
     // Of a cluster, a node that comes back by itself is as suspect.
     redis.on('ready', options.onRedisBack).on('+node', options.onRedisBack)
+    redisSize = openRedisSize(redis)
     publish = openRedis({ redis, streamLengthMax: settings.streamLengthMax })
   }
 
@@ -135,5 +142,16 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
     restartsMax: clientRestartsMax,
     refusal: (error) => kafkaRefusal(error, settings),
   })
-  return { consume, decode, persist, publish, publishes, partitionCount, days, rejectRuns: runs }
+  return {
+    consume,
+    decode,
+    persist,
+    publish,
+    publishes,
+    partitionCount,
+    days,
+    rejectRuns: runs,
+    redisSize,
+    decodeQueued: () => decode.queued,
+  }
 }

@@ -82,6 +82,8 @@ export function superviseReplica(options: SupervisorOptions): Replica {
     })
     closeSync(out)
     child = own
+    // Its own counters begin at zero; this one it cannot know.
+    own.send({ type: 'restarts', count: restarts }, () => {})
     let servingMs: number | null = null
     const late = setTimeout(() => own.kill('SIGKILL'), startMs)
     const over = new AbortController()
