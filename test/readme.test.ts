@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
+import definition from '../consumers/cloud-events.ts'
 import { codes } from '../src/core/errors.ts'
-import { renderMetricsTable } from '../src/core/metrics.ts'
+import { renderBusinessTable, renderMetricsTable } from '../src/core/metrics.ts'
 import { renderSettingsTable } from '../src/core/settings.ts'
 import { rejectCodes } from '../src/core/verdict.ts'
 
@@ -17,6 +18,7 @@ function table(head: string, rows: Readonly<Record<string, string>>): string {
 const tables: Record<string, string> = {
   settings: renderSettingsTable(),
   metrics: renderMetricsTable(),
+  business: renderBusinessTable(definition.metrics ?? []),
   codes: table('code', codes),
   rejects: table('`rejects.code`', rejectCodes),
 }

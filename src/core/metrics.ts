@@ -224,6 +224,12 @@ export const metricRows = {
     labels: [],
     help: '1 while Redis is away and rows are stored without being published.',
   },
+  server_away: {
+    type: 'gauge',
+    unit: '',
+    labels: ['server'],
+    help: '1 for each of kafka, postgres and redis that does not answer this process now.',
+  },
   unpublished_records: {
     type: 'gauge',
     unit: 'records',

@@ -10,6 +10,7 @@ import type { Logger } from 'pino'
 import { openBusiness } from '../core/business.ts'
 import type { Metrics } from '../core/registry.ts'
 import type { Settings } from '../core/settings.ts'
+import { usefulReplicas } from '../core/replicas.ts'
 import { readStatus, type Status } from '../core/status.ts'
 import { startKeeper } from '../keeper/keeper.ts'
 import { pageRoutes } from '../live/page.ts'
@@ -95,6 +96,10 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   const { assignment, absence, budget, lanes, observers, health } = service
   observeProcess(metrics, assignment, budget, topic, clock.nowMs, () => service.retentionMs())
   metrics.observe('decode_queue', () => [[{}, rooms.decodeQueued()]])
+  metrics.observe('server_away', () => {
+    const away = service.serversAway()
+    return ['kafka', 'postgres', 'redis'].map((server) => [{ server }, away.has(server) ? 1 : 0])
+  })
   metrics.observe('publish_away', () => [[{}, absence.away ? 1 : 0]])
   metrics.gauge('info', { version: options.version, consumer: consumer.name, replica: options.replica }).set(1)
 
@@ -111,7 +116,9 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   stack.defer(() => saturation.close())
   const status = (): Status => {
     flush()
-    const lag = sumOf(partitionLags(assignment, clock.nowMs()))
+    const lags = partitionLags(assignment, clock.nowMs())
+    const lag = sumOf(lags)
+    const lagSeconds = new Map(lags.map(({ partition, seconds }) => [partition, seconds]))
     const live = health.live()
     const ready = health.ready()
     return readStatus(
@@ -142,8 +149,10 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
             lane: lane.index,
             marks: marks.all(),
             endOffset: highWatermark,
+            lagSeconds: lagSeconds.get(partition) ?? 0,
           })),
         ),
+        usefulReplicas: usefulReplicas(saturation.load()),
         stopped: assignment.stopped.map(({ partition, code, error }) => ({ partition, code, reason: error.message })),
       },
       metrics,

@@ -85,6 +85,8 @@ export interface Service {
   readonly health: Health
   phase(): Phase
   retentionMs(): number | null
+  /** Of kafka, postgres and redis, those that do not answer now. */
+  serversAway(): ReadonlySet<string>
   /** Redis may have come back with less. */
   doubtStreams(): void
   /** Something beside any batch has failed. */
@@ -241,9 +243,10 @@ export function openService(options: ServiceOptions): Service {
   const sizes = { last: 0 }
   const observers = lanes.map(() => observeLane(metrics, clock, sizes, retrying, options.business))
 
+  const kafkaSilentMs = Math.min(3 * settings.heartbeatMs + 2 * settings.fetchWaitMs + 1000, settings.progressTimeoutMs)
   const health = createHealth({
     progressTimeoutMs: settings.progressTimeoutMs,
-    kafkaSilentMs: Math.min(3 * settings.heartbeatMs + 2 * settings.fetchWaitMs + 1000, settings.progressTimeoutMs),
+    kafkaSilentMs,
     // No batch takes longer than its transaction may.
     standstillMs: settings.transactionTimeoutMs,
     now: clock.steadyMs,
@@ -295,6 +298,12 @@ export function openService(options: ServiceOptions): Service {
     health,
     phase: () => phase,
     retentionMs: () => retentionMs,
+    serversAway() {
+      const away = new Set(downNow())
+      if (absence.away) away.add('redis')
+      if (heardMs !== null && clock.steadyMs() - heardMs > kafkaSilentMs) away.add('kafka')
+      return away
+    },
     doubtStreams() {
       streamsInDoubt = true
     },
