@@ -3,6 +3,7 @@
  * to the world, and only that is excused.
  */
 import { arrivalsMax } from '../../src/core/arrivals.ts'
+import type { Business } from '../../src/core/business.ts'
 import type { MemoryKafka } from '../../src/flow/consume/memory.ts'
 import type { MemoryDatabase, MemoryLedgerRow } from '../../src/flow/persist/memory.ts'
 import type { CopiedReject, CopiedRow } from '../../src/flow/persist/read-copy.ts'
@@ -34,6 +35,7 @@ export interface CheckedWorld {
   readonly database: MemoryDatabase
   readonly streams: MemoryStreams
   readonly load: Load
+  readonly business: Business
   readonly losses: Losses
   readonly members: readonly Member[]
 }
@@ -242,6 +244,8 @@ export function createChecker(world: CheckedWorld) {
         if (row === undefined && !isGone) fail(`${key}: entry ${id} has no row in the end`)
       }
     }
+    const counted = world.business.series[0]?.read()[0]?.value ?? 0
+    if (counted > rows.size && !losses.rewound) fail(`${counted} events were counted, and there are ${rows.size} rows`)
     const left = missing()
     if (left !== null) fail(left)
   }

@@ -16,6 +16,7 @@ export const definition = defineConsumer({
     decode: (record, event) => (record.header('not-ours') ? skip : cloudEvent.decode(record, event)),
   },
   route: ({ type }) => `events:${type.split('.')[2]}`,
+  metrics: [{ name: 'sim_total', help: 'Events stored.' }],
 })
 
 export interface Produced {

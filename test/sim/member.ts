@@ -4,6 +4,7 @@
  */
 import type { Logger } from 'pino'
 import type { Sleep } from '../../src/core/backoff.ts'
+import type { Business } from '../../src/core/business.ts'
 import { FatalError } from '../../src/core/errors.ts'
 import { createMetrics } from '../../src/core/registry.ts'
 import { type MemoryGroup, type MemoryKafka, openMemoryConsume } from '../../src/flow/consume/memory.ts'
@@ -27,6 +28,7 @@ export interface Surroundings {
   readonly database: MemoryDatabase
   readonly streams: MemoryStreams
   readonly settings: ServiceSettings
+  readonly business: Business
   readonly clustered: boolean
   readonly note: (who: string, what: string) => void
   readonly counted: (what: string) => void
@@ -178,6 +180,7 @@ export function startMember(
     rejectRuns: [],
     logger: logger as unknown as Logger,
     metrics: createMetrics({ processMetrics: false }),
+    business: around.business,
     clock: {
       nowMs: () => epochMs + clock.nowMs + member.stepMs,
       steadyMs: () => clock.nowMs,

@@ -186,6 +186,13 @@ export const mutants: readonly Mutant[] = [
     breaks: "a producer's duplicate is no second entry",
   },
   {
+    name: 'duplicates-counted',
+    file: 'process/observe.ts',
+    find: 'business?.stored(batch, known, takenMs, nowMs)',
+    replace: 'business?.stored(batch, null, takenMs, nowMs)',
+    breaks: "a producer's duplicate is not counted as an event",
+  },
+  {
     name: 'refill-told-to-the-ledger',
     file: 'flow/pipeline.ts',
     find: 'if (last <= (noted.get(family) ?? 0)) continue',

@@ -15,6 +15,7 @@
  *   - decode/ runs on the spot, days of the table are always there, the limit on rejects is off
  *   - redeliveries come from rebalances, seeks and lying group offsets; a seek forward that fires late without a rebalance is not made up
  */
+import { openBusiness } from '../../src/core/business.ts'
 import { FatalError } from '../../src/core/errors.ts'
 import type { StopCode } from '../../src/core/ledger.ts'
 import { createMemoryKafka, expel, type MemoryGroup, type MemoryKafka } from '../../src/flow/consume/memory.ts'
@@ -26,7 +27,7 @@ import { createRandom, type Random } from '../../src/simulate/random.ts'
 import { type Checker, createChecker, Finding, type Losses, ledgerOf, Rejects, Rows, setLedger } from './check.ts'
 import { Clock } from './clock.ts'
 import { History } from './history.ts'
-import { createLoad, type Load, refuses } from './load.ts'
+import { createLoad, definition, type Load, refuses } from './load.ts'
 import { type Member, startMember } from './member.ts'
 import {
   calm,
@@ -62,6 +63,8 @@ export class World {
   readonly streams: MemoryStreams = createMemoryStreams()
   readonly servers: Record<ServerName, Server>
   readonly members: Member[] = []
+  /** What all processes have counted at commit, the dead ones too. */
+  readonly business = openBusiness(definition.metrics ?? [], () => 0)
   readonly load: Load
   readonly losses: Losses
   readonly settings: ServiceSettings & { streamLost: 'refill' | 'stop' }
@@ -186,6 +189,7 @@ export class World {
         database,
         streams,
         settings: { ...settings },
+        business: this.business,
         clustered: this.#clustered,
         note,
         counted,
