@@ -9,7 +9,6 @@
 import type { Logger } from 'pino'
 import { openBusiness } from '../core/business.ts'
 import type { Metrics } from '../core/registry.ts'
-import { usefulReplicas } from '../core/replicas.ts'
 import type { Settings } from '../core/settings.ts'
 import { readStatus, type Status } from '../core/status.ts'
 import { startKeeper } from '../keeper/keeper.ts'
@@ -152,7 +151,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
             lagSeconds: lagSeconds.get(partition) ?? 0,
           })),
         ),
-        usefulReplicas: usefulReplicas(saturation.load()),
+        usefulReplicas: saturation.useful(),
         stopped: assignment.stopped.map(({ partition, code, error }) => ({ partition, code, reason: error.message })),
       },
       metrics,

@@ -14,6 +14,8 @@ export interface Saturation {
   /** To be called once a second. */
   look(): void
   load(): Load
+  /** How many replicas would be of use; null: not known, or not yet. */
+  useful(): number | null
   close(): void
 }
 
@@ -90,6 +92,9 @@ export function watchSaturation(options: SaturationOptions): Saturation {
     }
   }
 
+  /** A process that has just begun looks idle. */
+  const useful = () => (looks.length > windowLooks ? usefulReplicas(load()) : null)
+
   function noteWindow(from: Look, to: Look): void {
     for (const room of servers) {
       const seconds = to.worked[room] - from.worked[room]
@@ -104,8 +109,8 @@ export function watchSaturation(options: SaturationOptions): Saturation {
     return rooms.map((room) => [{ room }, room === limiting ? 1 : 0])
   })
   metrics.observe('useful_replicas', () => {
-    const useful = usefulReplicas(load())
-    return useful === null ? [] : [[{}, useful]]
+    const known = useful()
+    return known === null ? [] : [[{}, known]]
   })
   metrics.observe('room_stretch', () =>
     servers.flatMap((room) => {
@@ -126,6 +131,7 @@ export function watchSaturation(options: SaturationOptions): Saturation {
       noteWindow(looks[0] as Look, looks.at(-1) as Look)
     },
     load,
+    useful,
     close: () => void monitor.disable(),
   }
 }

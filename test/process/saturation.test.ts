@@ -35,7 +35,9 @@ test('bottleneck, stretch and useful replicas from the counters of the last seco
 
   assert.equal(await value('useful_replicas'), null, 'no partition yet')
   lags = [0, 1].map((partition) => ({ partition, records: 0, seconds: 0 }))
-  run(70, 0.9, 9000)
+  run(9, 0.9, 9000)
+  assert.equal(await value('useful_replicas'), null, 'it has just begun')
+  run(62, 0.9, 9000)
   assert.equal(await value('bottleneck{room="persist"}'), 0, 'no lag')
   assert.equal(await value('useful_replicas'), 2)
   assert.equal(await value('room_stretch{room="persist"}'), 1)
