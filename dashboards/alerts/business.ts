@@ -19,8 +19,14 @@ export const business: readonly Alert[] = [
       summary: '{{ $value | humanizePercentage }} of the payment events are failures',
       description: 'Usually fewer than one in ten. Customers cannot pay.',
     },
-    { for: '5m', expr: 'bss:payment_failures:ratio10m > 0.2 and sum by (consumer) (rate(bss_payments_total[10m])) > 0.1' },
-    { for: '2m', expr: 'bss:payment_failures:ratio10m > 0.4 and sum by (consumer) (rate(bss_payments_total[10m])) > 0.1' },
+    {
+      for: '5m',
+      expr: 'bss:payment_failures:ratio10m > 0.2 and sum by (consumer) (rate(bss_payments_total[10m])) > 0.1',
+    },
+    {
+      for: '2m',
+      expr: 'bss:payment_failures:ratio10m > 0.4 and sum by (consumer) (rate(bss_payments_total[10m])) > 0.1',
+    },
   ),
   ...escalating(
     {

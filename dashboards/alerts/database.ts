@@ -42,7 +42,8 @@ export const database: readonly Alert[] = [
     {
       for: '1m',
       expr: 'min by (consumer) (millrace_partition_horizon_days) < 1',
-      description: 'There is none for tomorrow, or none for today: replicas are not ready, and days are made on demand.',
+      description:
+        'There is none for tomorrow, or none for today: replicas are not ready, and days are made on demand.',
     },
   ),
 ]

@@ -91,7 +91,8 @@ and sum by (consumer, instance) (increase(millrace_records_total{room="persist"}
       for: '10m',
       expr: `millrace:disk_free:ratio < 0.3
 and on (instance, mountpoint) predict_linear(node_filesystem_avail_bytes{fstype!~"tmpfs|overlay|squashfs"}[6h], 86400) < 0`,
-      description: '{{ $value | humanizePercentage }} are free, and at the pace of the last hours nothing will be in a day.',
+      description:
+        '{{ $value | humanizePercentage }} are free, and at the pace of the last hours nothing will be in a day.',
     },
     { for: '2m', expr: 'millrace:disk_free:ratio < 0.05' },
   ),

@@ -56,7 +56,8 @@ or up{job="kafka"} == 0`,
     for: '0s',
     expr: 'sum by (consumer) (increase(millrace_gaps_total[5m])) > 0',
     summary: '{{ $labels.consumer }}: Kafka has left out offsets',
-    description: 'It went on beyond the offset asked for, twice asked: the topic is compacted, or records were deleted.',
+    description:
+      'It went on beyond the offset asked for, twice asked: the topic is compacted, or records were deleted.',
   },
   ...escalating(
     {

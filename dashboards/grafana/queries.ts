@@ -1,0 +1,34 @@
+/** Words that all dashboards share, so that the same figure is asked for in the same way everywhere. */
+import type { Room } from '../../src/core/marks.ts'
+
+export { rooms } from '../../src/core/marks.ts'
+
+/** On a dark ground, as on the fleet page. */
+export const roomColours: Readonly<Record<Room, string>> = {
+  consume: '#7aa7ff',
+  decode: '#b49bff',
+  persist: '#45cfc1',
+  publish: '#f5a155',
+  settle: '#a9b4c4',
+}
+
+/** The metric of the consumer that was chosen; `more` are further matchers. */
+export const of = (metric: string, more = ''): string =>
+  `${metric}{consumer=~"$consumer"${more === '' ? '' : `,${more}`}}`
+
+export const rate = (metric: string, more = ''): string => `rate(${of(metric, more)}[$__rate_interval])`
+
+export const sum = (expr: string, by = ''): string => (by === '' ? `sum(${expr})` : `sum by (${by}) (${expr})`)
+export const max = (expr: string, by = ''): string => (by === '' ? `max(${expr})` : `max by (${by}) (${expr})`)
+export const min = (expr: string, by = ''): string => (by === '' ? `min(${expr})` : `min by (${by}) (${expr})`)
+
+/** Of a histogram. */
+export const quantile = (share: number, metric: string): string =>
+  `histogram_quantile(${share}, ${sum(rate(`${metric}_bucket`), 'le')})`
+
+/** The usual three. */
+export const quantiles = (metric: string): [string, string][] => [
+  [quantile(0.5, metric), 'p50'],
+  [quantile(0.95, metric), 'p95'],
+  [quantile(0.99, metric), 'p99'],
+]
