@@ -21,12 +21,15 @@ async function test() {
   step('types', bin('tsc'))
   step('lint', bin('biome'), 'check', '.')
 
-  const { installParts } = await import('../src/stack/parts.ts')
+  const { installObservers, installParts } = await import('../src/stack/parts.ts')
   const { progressLines } = await import('../src/stack/progress.ts')
   const { explain } = await import('../src/core/errors.ts')
   const onProgress = progressLines((text) => process.stderr.write(text), Date.now)
   try {
-    await installParts(root, ['kafka', 'postgres', 'redis'], onProgress)
+    await Promise.all([
+      installParts(root, ['kafka', 'postgres', 'redis'], onProgress),
+      installObservers(root, onProgress),
+    ])
   } catch (error) {
     process.stderr.write(`millrace: ${explain(error)}\n`)
     process.exit(1)

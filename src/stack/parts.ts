@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Install } from './install.ts'
 import { installKafka, type KafkaParts } from './install-kafka.ts'
 import { findPostgres, type PostgresParts } from './install-postgres.ts'
+import { installPrometheus, type PrometheusParts } from './install-prometheus.ts'
 import { installRedis, type RedisParts } from './install-redis.ts'
 import type { OnProgress } from './progress.ts'
 import type { ServerName } from './state.ts'
@@ -32,4 +33,9 @@ export async function installParts(
   const failed = results.find((result) => result.status === 'rejected')
   if (failed) throw failed.reason
   return parts
+}
+
+/** What `npm start -- --observe` runs beside them, and promtool. */
+export function installObservers(root: string, onProgress: OnProgress, signal?: AbortSignal): Promise<PrometheusParts> {
+  return installPrometheus({ cache: join(root, '.local', 'cache'), part: 'Prometheus', onProgress, signal })
 }

@@ -5,6 +5,7 @@ import { FatalError } from '../core/errors.ts'
 import { composeDown } from './compose.ts'
 import { kafkaMarker } from './kafka.ts'
 import { type Identity, isAlive, tryWithLock } from './lock.mjs'
+import { observeMarkers } from './observe-programs.ts'
 import { postgresMarker } from './postgres.ts'
 import { redisMarker } from './redis.ts'
 import { endProcess, findMarked } from './server.ts'
@@ -34,6 +35,7 @@ export function findServers(
       found.set(identity.pid, { identity, signal: stopSignals[server] })
     }
   }
+  for (const identity of findMarked(observeMarkers(folder))) found.set(identity.pid, { identity, signal: 'SIGTERM' })
   return found
 }
 

@@ -2,6 +2,7 @@
 import { parseDuration } from '../core/duration.ts'
 import { FatalError } from '../core/errors.ts'
 import { rateFlag, shareFlag, wholeFlag, wrongFlag } from '../core/flag.ts'
+import { type Pace, paces } from '../stack/observe-config.ts'
 
 /** As the command line has them: text, checked here. */
 export interface StartFlags {
@@ -13,6 +14,7 @@ export interface StartFlags {
   readonly duplicates?: string
   readonly poison?: string
   readonly binary?: string
+  readonly observe?: boolean
   readonly json?: boolean
   readonly keep?: boolean
   readonly fresh?: boolean
@@ -28,7 +30,7 @@ export const startFlags: readonly (readonly [flag: string, help: string, standar
   ['--duplicates <share>', "share of records sent twice, as a producer's retry", '0.001'],
   ['--poison <share>', 'share of bad records', '0.0005'],
   ['--binary <share>', "share of events in CloudEvents' binary mode", '0'],
-  ['--page-port <n>', 'where the fleet page is served on this machine (default: 4680, or any that is free)'],
+  ['--observe', 'Prometheus and Alertmanager beside the fleet; alerts are shown as they come'],
   ['--json', 'one JSON line on standard output at the end, everything else on standard error'],
   ['--keep', "go on with the last run's data"],
   ['--fresh', 'begin with empty servers (the default, unless `millrace stack up` left them running)'],
@@ -44,6 +46,8 @@ export interface StartOptions {
   readonly duplicates: number
   readonly poison: number
   readonly binary: number
+  /** null: nobody watches but we. */
+  readonly observe: Pace | null
   readonly json: boolean
   /** null: as is usual. */
   readonly fresh: boolean | null
@@ -64,6 +68,7 @@ export function readStartFlags(flags: StartFlags, nowMs: number): StartOptions {
     duplicates: shareFlag('duplicates', flags.duplicates ?? '0.001'),
     poison: shareFlag('poison', flags.poison ?? '0.0005'),
     binary: shareFlag('binary', flags.binary ?? '0'),
+    observe: flags.observe === true ? paces.usual : null,
     json: flags.json === true,
     fresh: flags.keep ? false : flags.fresh ? true : null,
     pagePort: flags.pagePort === undefined ? null : wholeFlag('page-port', flags.pagePort, 0, 65_535),

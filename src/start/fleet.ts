@@ -20,14 +20,14 @@ import { migrate } from '../schema/migrate.ts'
 import type { SimulatePlan } from '../simulate/kafka.ts'
 import { type Senders, startSenders } from '../simulate/senders.ts'
 import { ensureTopic } from '../simulate/topic.ts'
-import { removeFleet, writeFleet } from '../stack/fleet.ts'
+import type { Pace } from '../stack/observe-config.ts'
 import { progressLines } from '../stack/progress.ts'
 import type { StackOptions } from '../stack/stack.ts'
 import { stackFolder } from '../stack/state.ts'
 import { progressLine, verifyDeployment } from '../verify/command.ts'
 import { type TopicEnds, topicEnds } from '../verify/kafka-marks.ts'
 import type { VerifyResult } from '../verify/verify.ts'
-import { serveFleetPage } from './fleet-page.ts'
+import { openObservers } from './observers.ts'
 import { openServers, type Servers } from './servers.ts'
 import { type Replica, superviseReplica } from './supervisor.ts'
 import { readUsage } from './usage.ts'
@@ -57,8 +57,8 @@ export interface FleetOptions {
   readonly partitions: number
   readonly seed: number
   readonly fresh: boolean | null
-  /** Of the fleet page; null: the usual one, or any that is free. */
-  readonly pagePort?: number | null
+  /** Prometheus and Alertmanager beside it, at this pace. */
+  readonly observe?: Pace | null
 }
 
 export interface Fleet {
@@ -132,6 +132,20 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
   if (partitions !== options.partitions) tell(`'${topic}' is there with ${partitions} partitions, which stay`)
   const producedBefore = [...ends.values()].reduce((sum, { low, high }) => sum + high - low, 0)
 
+  const observers =
+    options.observe &&
+    (await openObservers({
+      root: io.root,
+      folder: stackFolder(io.root, options.stackName),
+      consumer: consumerName,
+      servers,
+      pace: options.observe,
+      onProgress,
+      onEvent: (text) => watch?.event(text),
+      signal,
+    }))
+  stack.defer(async () => observers?.close())
+
   // Replicas.
   const replicas = Array.from({ length: options.replicas }, (_, index): Replica => {
     const name = `replica-${index + 1}`
@@ -151,6 +165,7 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
       },
       now,
       onEvent: (text) => watch?.event(text),
+      onServing: (adminUrl) => observers?.replica(name, adminUrl),
     })
   })
   const killAll = () => {
@@ -184,7 +199,7 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
   const watched = openWatch({
     ...options,
     partitions,
-    addresses: [...servers.addresses, ['page', page.url]],
+    addresses: [...servers.addresses, ...(observers?.addresses ?? [])],
     consumer: consumerName,
     publishes,
     replicas,
@@ -262,6 +277,8 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
       // As it stood while everybody was still there: what stays in the scrollback.
       const last = watched.picture()
       view?.show(last)
+      // Before anybody is told that no replica answers.
+      await observers?.close()
       const endings = await stopReplicas()
       view?.show({ ...last, phase: 'ended', hint })
       view?.close()

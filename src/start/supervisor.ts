@@ -41,6 +41,8 @@ export interface SupervisorOptions {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly now: () => number
   readonly onEvent: (text: string) => void
+  /** Each time it begins to serve. */
+  readonly onServing?: (adminUrl: string) => void
   /** So long without an answer, and it is killed and started again. */
   readonly silentMs?: number
 }
@@ -93,6 +95,7 @@ export function superviseReplica(options: SupervisorOptions): Replica {
       servingMs = now()
       everServed = true
       state = { kind: 'serving', adminUrl: message.adminUrl ?? '', pid: message.pid ?? own.pid ?? 0 }
+      options.onServing?.(state.adminUrl)
       if (restarts > 0) onEvent(`${name} serves again`)
       void listen(own, state.adminUrl, over.signal)
     })

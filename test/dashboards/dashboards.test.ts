@@ -42,7 +42,12 @@ test('files written by a program are as it writes them', () => {
     assert.equal(readFileSync(join(folder, path), 'utf8'), text, `${path}: renew it by npm run dashboards`)
   }
   const written = readdirSync(join(folder, 'grafana/json')).sort()
-  assert.deepEqual(written, Object.keys(boards).map((name) => `${name}.json`).sort())
+  assert.deepEqual(
+    written,
+    Object.keys(boards)
+      .map((name) => `${name}.json`)
+      .sort(),
+  )
 })
 
 test('every query names only metrics that somebody tells, by labels that they have', () => {
@@ -70,7 +75,10 @@ test('every query groups by labels that one of its metrics has', () => {
 
 test('every exporter metric on the list is used, and every recording rule', () => {
   const used = new Set(queries.flatMap(({ expr }) => namedIn(expr).map(({ metric }) => metric)))
-  const listed = [...Object.values(exporters).flatMap(({ metrics }) => Object.keys(metrics)), ...recording.map(([n]) => n)]
+  const listed = [
+    ...Object.values(exporters).flatMap(({ metrics }) => Object.keys(metrics)),
+    ...recording.map(([n]) => n),
+  ]
   assert.deepEqual(
     listed.filter((name) => !used.has(name)),
     [],
@@ -103,13 +111,17 @@ test('runbooks name commands, error codes, settings and pages that exist', () =>
   for (const file of readdirSync(join(root, 'docs/runbooks'))) {
     const text = readFileSync(join(root, 'docs/runbooks', file), 'utf8')
     for (const [, command = '', rest = ''] of text.matchAll(/npx millrace ([a-z]+)([^\n`]*)/g)) {
-      assert.ok(new RegExp(`\\| \`${command}\\b|'${command}\\b`).test(`${readme}\n${main}`), `${file}: millrace ${command}`)
+      assert.ok(
+        new RegExp(`\\| \`${command}\\b|'${command}\\b`).test(`${readme}\n${main}`),
+        `${file}: millrace ${command}`,
+      )
       for (const [flag] of rest.matchAll(/--[a-z-]+/g)) assert.ok(main.includes(flag), `${file}: ${command} ${flag}`)
     }
     for (const [code] of text.matchAll(/\b(KAFKA|POSTGRES|REDIS|TOPIC|STREAM|RETENTION|REJECT)_[A-Z_]+\b/g)) {
       assert.ok(code in codes, `${file}: ${code}`)
     }
-    for (const [setting] of text.matchAll(/\bMILLRACE_[A-Z_]+\b/g)) assert.ok(readme.includes(setting), `${file}: ${setting}`)
+    for (const [setting] of text.matchAll(/\bMILLRACE_[A-Z_]+\b/g))
+      assert.ok(readme.includes(setting), `${file}: ${setting}`)
     for (const [, link = ''] of text.matchAll(/\]\(([^)#]+)[^)]*\)/g)) {
       assert.ok(existsSync(join(root, 'docs/runbooks', link)), `${file}: ${link}`)
     }
@@ -125,7 +137,12 @@ test('a name that comes twice escalates: first the warning, then critical, for t
   for (const name of new Set(alerts.map((alert) => alert.name))) {
     const own = alerts.filter((alert) => alert.name === name)
     assert.ok(own.length <= 2, name)
-    if (own.length === 2) assert.deepEqual(own.map(({ severity }) => severity), ['warning', 'critical'], name)
+    if (own.length === 2)
+      assert.deepEqual(
+        own.map(({ severity }) => severity),
+        ['warning', 'critical'],
+        name,
+      )
     assert.equal(new Set(own.map(({ team }) => team)).size, 1, name)
   }
 })
@@ -142,11 +159,17 @@ test('Alertmanager has a receiver for every team and for who is on call', () => 
 test('flow has the five rooms side by side, in their order', () => {
   const rows = boards.flow!.rows.map(({ panels }) => panels)
   const heads = rows.find((panels) => panels.every(({ kind }) => kind === 'text'))
-  assert.deepEqual(heads?.map(({ title }) => title), rooms)
+  assert.deepEqual(
+    heads?.map(({ title }) => title),
+    rooms,
+  )
   const asked = rows.filter((panels) => panels.every(({ queries }) => queries.some(([expr]) => /room="/.test(expr))))
   assert.ok(asked.length >= 4)
   for (const panels of asked) {
-    assert.deepEqual(panels.map(({ queries }) => /room="(\w+)"/.exec(queries[0]![0])?.[1]), rooms)
+    assert.deepEqual(
+      panels.map(({ queries }) => /room="(\w+)"/.exec(queries[0]![0])?.[1]),
+      rooms,
+    )
   }
 })
 

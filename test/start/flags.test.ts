@@ -12,6 +12,7 @@ test('without flags: the main job', () => {
     duplicates: 0.001,
     poison: 0.0005,
     binary: 0,
+    observe: null,
     json: false,
     fresh: null,
     pagePort: null,
