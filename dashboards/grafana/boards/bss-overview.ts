@@ -39,7 +39,7 @@ export const bssOverview: Board = {
     row(
       8,
       lines('errors/s by component', 'ops', [[sum(rate('bss_errors_total'), 'component'), '{{component}}']]),
-      lines('event time to stored', 's', quantiles('bss_event_processing_duration_seconds')),
+      lines('taken in to stored', 's', quantiles('bss_event_processing_duration_seconds')),
       lines('size of an event', 'bytes', [
         [`${sum(rate('bss_event_size_bytes_sum'))} / ${sum(rate('bss_event_size_bytes_count'))}`, 'mean'],
         [`max by (quantile) (${of('bss_event_size_bytes')})`, 'p{{quantile}}'],
