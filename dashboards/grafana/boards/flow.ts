@@ -1,5 +1,6 @@
 /** The five rooms side by side, in the order in which a record walks through them. Each row asks the same of every room. */
-import { type Board, figure, heading, lines, row, stacked, table } from '../board.ts'
+import type { Room } from '../../../src/core/marks.ts'
+import { type Board, figure, heading, lines, type Panel, row, stacked, table } from '../board.ts'
 import { max, min, of, quantiles, rate, roomColours, rooms, sum } from '../queries.ts'
 
 const effects = {
@@ -8,6 +9,24 @@ const effects = {
   persist: 'COPY into PostgreSQL',
   publish: 'entries into Redis',
   settle: 'the offset in Kafka',
+}
+
+/** The three rooms between the ends keep a clock; what the ends take is the main thread's and Kafka's. */
+function timeOf(room: Room): Panel {
+  if (room === 'consume') {
+    const share = max(of('millrace_main_thread_share'), 'instance')
+    return lines('main thread', 'percentunit', [[share, '{{instance}}']], { max: 1, help: 'CPU of one core.' })
+  }
+  if (room === 'settle') {
+    return lines('settled, times/s', 'ops', [[sum(rate('millrace_batches_total', 'room="settle"')), 'batches']])
+  }
+  const seconds = rate('millrace_room_seconds_total', `room="${room}"`)
+  return stacked(
+    'where its time goes',
+    'percentunit',
+    [[`${sum(seconds, 'state')} / on () group_left () ${sum(seconds)}`, '{{state}}']],
+    { max: 1, help: 'Working, waiting for input, waiting for the next room to take something.' },
+  )
 }
 
 export const flow: Board = {
@@ -42,24 +61,7 @@ export const flow: Board = {
         ),
       ),
     ),
-    row(
-      6,
-      ...rooms.map((room) =>
-        stacked(
-          'where its time goes',
-          'percentunit',
-          [
-            [
-              `${sum(rate('millrace_room_seconds_total', `room="${room}"`), 'state')} / on () group_left () ${sum(
-                rate('millrace_room_seconds_total', `room="${room}"`),
-              )}`,
-              '{{state}}',
-            ],
-          ],
-          { max: 1, help: 'Working, waiting for input, waiting for the next room to take something.' },
-        ),
-      ),
-    ),
+    row(6, ...rooms.map(timeOf)),
     row(
       6,
       ...rooms.map((room) =>
