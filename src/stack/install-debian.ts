@@ -16,8 +16,8 @@ export type DebianParts = {
   megabytes: number
   /** What of the packages is kept, below usr/. */
   keep: readonly string[]
-  /** Throws when what was unpacked does not run. */
-  check: (folder: string) => Promise<unknown>
+  /** Makes what was unpacked fit to run from this folder; throws when it does not run. */
+  finish: (folder: string) => Promise<unknown>
 }
 
 const suite = 'trixie'
@@ -62,7 +62,7 @@ async function fetchParts(install: Install, system: string, building: string, pa
   for (const entry of readdirSync(join(building, 'usr'))) {
     if (!parts.keep.includes(entry)) rmSync(join(building, 'usr', entry), { recursive: true, force: true })
   }
-  await parts.check(building)
+  await parts.finish(building)
 }
 
 async function fetchPackages(install: Install, apt: Apt, { packages, megabytes }: DebianParts): Promise<void> {

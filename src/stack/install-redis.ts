@@ -31,7 +31,7 @@ export async function installRedis(install: Install): Promise<RedisParts> {
   }
   // Libraries and binaries is all that runs.
   const keep = ['bin', 'lib', 'lib64']
-  const folder = await installDebian(install, { name: 'redis', packages, megabytes: 10, keep, check: unpacked })
+  const folder = await installDebian(install, { name: 'redis', packages, megabytes: 10, keep, finish: unpacked })
   const parts = await unpacked(folder)
   onProgress({ part, text: `Redis ${parts.version} is ready`, done: true })
   return parts
