@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { FatalError } from '../core/errors.ts'
 import type { Install } from './install.ts'
 import { hasDebianTools, installDebian } from './install-debian.ts'
-import { run } from './run.ts'
+import { run, which } from './run.ts'
 
 export const watcherPrograms = [
   'prometheus',
@@ -42,14 +42,19 @@ const places: Readonly<Partial<Record<WatcherProgram, readonly [theirs: string, 
   'prometheus-alertmanager': ['/usr/share/prometheus/alertmanager', '/proc/self/cwd/prom/alertmanager//'],
 }
 
+/** As their makers call them, for machines without Debian's packages. */
+const namesOnPath: Readonly<Record<WatcherProgram, string>> = {
+  prometheus: 'prometheus',
+  promtool: 'promtool',
+  'prometheus-alertmanager': 'alertmanager',
+  amtool: 'amtool',
+  'prometheus-node-exporter': 'node_exporter',
+  'prometheus-postgres-exporter': 'postgres_exporter',
+  'prometheus-redis-exporter': 'redis_exporter',
+}
+
 export async function installPrometheus(install: Install): Promise<PrometheusParts> {
-  if (!(await hasDebianTools())) {
-    throw new FatalError(
-      'SETUP_FAILED',
-      'Prometheus is set up from Debian packages, and this machine has no apt-get.',
-      'Use compose/observe.yaml with Docker, or leave out --observe.',
-    )
-  }
+  if (!(await hasDebianTools())) return findOnPath()
   const folder = await installDebian(install, {
     name: 'prometheus',
     packages,
@@ -63,6 +68,25 @@ export async function installPrometheus(install: Install): Promise<PrometheusPar
   const parts = await unpacked(folder)
   install.onProgress({ part: install.part, text: `Prometheus ${parts.version} is ready`, done: true })
   return parts
+}
+
+async function findOnPath(): Promise<PrometheusParts> {
+  const paths = new Map<WatcherProgram, string>()
+  for (const program of watcherPrograms) {
+    const path = await which(namesOnPath[program])
+    if (path !== undefined) paths.set(program, path)
+  }
+  const missing = watcherPrograms.filter((program) => !paths.has(program)).map((program) => namesOnPath[program])
+  if (missing.length > 0) {
+    throw new FatalError(
+      'SETUP_FAILED',
+      `Prometheus and what belongs to it is not on PATH: ${missing.join(', ')}.`,
+      'Install them, use compose/observe.yaml with Docker, or leave out --observe.',
+    )
+  }
+  const { out } = await run(paths.get('prometheus')!, ['--version'])
+  const version = out.match(/version (\d[\d.]*)/)?.[1] ?? 'unknown'
+  return { version, command: (program) => [paths.get(program)!] }
 }
 
 function relocate(usr: string): void {

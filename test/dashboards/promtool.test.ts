@@ -46,6 +46,11 @@ test('every alert fires when it should and is quiet when it should', { timeout: 
   await passes('promtool', 'test', 'rules', file)
 })
 
+test('the autoscalers are told the right number of replicas', async () => {
+  await passes('promtool', 'check', 'rules', join(dashboards, 'kubernetes/rules.yml'))
+  await passes('promtool', 'test', 'rules', join(import.meta.dirname, 'scaling.yml'))
+})
+
 test('promtool takes every query of the dashboards', async (t) => {
   const queries = Object.entries(boards).flatMap(([board, { rows }]) =>
     rows.flatMap(({ panels }) => panels.flatMap(({ queries }) => queries.map(([expr]) => ({ board, expr })))),
