@@ -155,6 +155,7 @@ test('Alertmanager has a receiver for every team and for who is on call', () => 
   const text = readFileSync(join(folder, 'alertmanager/alertmanager.yml'), 'utf8')
   for (const name of [...teams, 'oncall']) assert.ok(text.includes(`- name: ${name}\n`), name)
   const names = new Set(alerts.map((alert) => alert.name))
+  assert.doesNotMatch(text.replaceAll(/^#.*$/gm, ''), /RetentionHeadroom/, 'retention runs on, whatever the cause')
   for (const [, list = ''] of text.matchAll(/alertname =~? "([^"]+)"/g)) {
     for (const one of list.split('|')) assert.ok(names.has(one), `alertmanager.yml inhibits by ${one}`)
   }

@@ -72,7 +72,7 @@ async function query(prometheus: string, expr: string): Promise<Sample[]> {
   return data?.result ?? []
 }
 
-test('a replica, PostgreSQL and the producers break one after the other: each is told in time, and told to be over', {
+test('a replica, PostgreSQL, Redis and the producers break one after the other: each is told in time, and told to be over', {
   timeout: 300_000,
 }, async (t) => {
   const world = await servers.world(t, { env })
@@ -109,6 +109,15 @@ test('a replica, PostgreSQL and the producers break one after the other: each is
     assert.equal(alert.receiver, 'oncall')
     await world.stack.startServer('postgres')
     await untilTold('PostgresDown', false, from)
+  })
+
+  await t.test('Redis is stopped', async () => {
+    const from = told.length
+    await world.stack.stopServer('redis')
+    const alert = await untilTold('RedisDown', true, from)
+    assert.deepEqual([alert.severity, alert.team], ['critical', 'cache'])
+    await world.stack.startServer('redis')
+    await untilTold('RedisDown', false, from)
   })
 
   await t.test('producers send rubbish', async () => {
