@@ -65,6 +65,8 @@ export interface Status {
   readonly topicPartitions?: number
   /** How many replicas would help now, as this one sees it. */
   readonly usefulReplicas?: number | null
+  /** What keeps this process from being faster, while it is behind; null while it keeps up. */
+  readonly limitingRoom?: Room | null
   readonly rooms: Readonly<Record<Room, RoomStatus>>
   readonly totals: Readonly<Record<Told, number>>
   readonly rejectsByCode: Readonly<Record<string, number>>

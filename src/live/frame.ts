@@ -3,19 +3,16 @@
  * more there is room for goes to charts, replicas and events.
  */
 import { count } from '../core/count.ts'
-import { roomColours } from './colours.ts'
 import { partitionLines } from './frame-partitions.ts'
-import type { LoadPicture, Picture, ReplicaPicture } from './picture.ts'
+import { roomLines, timesLine } from './frame-rooms.ts'
+import type { Picture, ReplicaPicture } from './picture.ts'
 import {
-  bar,
   brief,
   bytes,
-  type Colour,
   chart,
   clip,
   clock,
   fit,
-  heat,
   milliseconds,
   type Paint,
   painter,
@@ -38,7 +35,7 @@ export function renderFrame(picture: Picture, size: Size, style: Style): string[
   const width = Math.max(widthMin, Math.min(size.columns, widthMax))
   const paint = painter(style)
   const head = [...header(picture, width, style, paint), ...addresses(picture, width, paint)]
-  const body = rooms(picture, width, style, paint)
+  const body = roomLines(picture, width, style, paint)
   const latency = latencies(picture, width, paint)
   const totals = totalLines(picture, width, paint)
   const replicas = picture.replicas.map((replica) => replicaLine(replica, width, paint))
@@ -124,83 +121,6 @@ function addresses({ addresses: all }: Picture, width: number, paint: Paint): st
     }
   }
   return lines.map(({ text }) => text)
-}
-
-/** The stream from left to right: what comes in where we make it, then the five rooms, each with its rate and how busy it is. */
-function rooms({ load, rooms: all, bottleneck }: Picture, width: number, style: Style, paint: Paint): string[] {
-  const cell = cellOf(load, width)
-  const [line, tip] = style.unicode ? ['─', '▸'] : ['-', '>']
-  const name = (text: string, isLast: boolean, colours: readonly Colour[]) => {
-    const shown = text.slice(0, cell - 1)
-    const rest = cell - shown.length
-    const arrow = isLast || rest < 4 ? ' '.repeat(rest) : ` ${paint(line.repeat(rest - 3) + tip, 'dim')} `
-    return paint(shown, 'bold', ...colours) + arrow
-  }
-  const busy = (working: number | null) => {
-    if (working === null) return ' '.repeat(cell)
-    const percent = fit(`${Math.round(working * 100)} %`, Math.min(5, cell - 1), 'right')
-    const barWidth = cell - percent.length - 2
-    return `${barWidth > 0 ? `${paint(bar(working, barWidth, style), heat(working))} ` : ''}${paint(percent, 'dim')} `
-  }
-  const source = sourceCells(load, cell, paint, name)
-  return [
-    source[0] +
-      all
-        .map(({ room }, index) =>
-          name(room, index === all.length - 1, [room === bottleneck ? 'red' : roomColours[room].terminal]),
-        )
-        .join(''),
-    source[1] + all.map(({ perSecond }) => fit(`${brief(perSecond)}/s`, cell)).join(''),
-    source[2] + all.map(({ working }) => busy(working)).join(''),
-    bottleneckLine(
-      bottleneck,
-      all.findIndex(({ room }) => room === bottleneck) + (load === null ? 0 : 1),
-      cell,
-      style,
-      paint,
-    ),
-  ]
-}
-
-const cellOf = (load: LoadPicture | null, width: number) => Math.floor(width / (load === null ? 5 : 6))
-
-function sourceCells(
-  load: LoadPicture | null,
-  cell: number,
-  paint: Paint,
-  name: (text: string, isLast: boolean, colours: readonly Colour[]) => string,
-): readonly [string, string, string] {
-  if (load === null) return ['', '', '']
-  const late = load.waiting > 0 ? `${brief(load.waiting)} wait` : `late ${milliseconds(load.lateMsP99)}`
-  return [
-    name('produce', false, []),
-    fit(`${brief(load.perSecond)}/s`, cell),
-    paint(fit(late, cell), load.waiting > 0 ? 'red' : 'dim'),
-  ]
-}
-
-/** What the rest of each room's time goes to: nothing to do, or nobody to hand on to. */
-function timesLine({ load, rooms: all }: Picture, width: number, paint: Paint): string[] {
-  const cell = cellOf(load, width)
-  const text = all.map(({ times }) =>
-    fit(times === null ? '' : `in ${percent(times.input)} out ${percent(times.output)}`, cell - 1).padEnd(cell),
-  )
-  return [paint(' '.repeat(load === null ? 0 : cell) + text.join(''), 'dim')]
-}
-
-const percent = (share: number) => String(Math.round(share * 100))
-
-function bottleneckLine(
-  bottleneck: Picture['bottleneck'],
-  index: number,
-  cell: number,
-  style: Style,
-  paint: Paint,
-): string {
-  const mark = style.unicode ? '▲' : '^'
-  if (bottleneck === null) return ''
-  if (bottleneck === 'source') return paint('every room has time to spare', 'dim')
-  return ' '.repeat(cell * index) + paint(`${mark} bottleneck`, 'red')
 }
 
 function rateChart(picture: Picture, width: number, height: number, style: Style, paint: Paint): string[] {

@@ -2,12 +2,14 @@
 import { count } from '../core/count.ts'
 import type { Picture } from './picture.ts'
 import { milliseconds } from './style.ts'
+import { narrowest } from './verdict.ts'
 
 export function renderLine(picture: Picture): string {
-  const { load, stored, published, replicas, totals, rooms, bottleneck } = picture
+  const { load, stored, published, replicas, totals, rooms } = picture
+  const narrow = narrowest(picture)
   const lagRecords = replicas.reduce((sum, replica) => sum + (replica.lagRecords ?? 0), 0)
   const lagSeconds = replicas.reduce((worst, replica) => Math.max(worst, replica.lagSeconds ?? 0), 0)
-  const working = rooms.find(({ room }) => room === bottleneck)?.working ?? null
+  const working = rooms.find(({ room }) => room === narrow?.room)?.working ?? null
   const quantiles = ({ p50, p95, p99 }: { p50: number; p95: number; p99: number }) =>
     `${milliseconds(p50)} / ${milliseconds(p95)} / ${milliseconds(p99)}`
   const parts = [
@@ -21,7 +23,9 @@ export function renderLine(picture: Picture): string {
     ...(picture.publishes ? [`to published ${quantiles(published)}`] : []),
     `batch ${count(Number.isNaN(picture.batchRows.p50) ? 0 : picture.batchRows.p50)} rows`,
     `rejects ${count(totals.rejects)}`,
-    ...(bottleneck !== null && working !== null ? [`bottleneck ${bottleneck} ${Math.round(working * 100)} %`] : []),
+    ...(narrow !== null && working !== null
+      ? [`${narrow.isLimit ? 'bottleneck' : 'busiest'} ${narrow.room} ${Math.round(working * 100)} %`]
+      : []),
     ...(load !== null && load.failed > 0 ? [`${count(load.failed)} not sent`] : []),
     ...(picture.unassigned > 0 ? [`unassigned ${picture.unassigned}`] : []),
     ...(picture.restarts > 0 ? [`restarts ${picture.restarts}`] : []),

@@ -72,7 +72,10 @@ export interface Picture {
   /** null where nobody here makes load. */
   readonly load: LoadPicture | null
   readonly rooms: readonly RoomPicture[]
+  /** The busiest room; `source` when all have time to spare. */
   readonly bottleneck: Room | 'source' | null
+  /** The room that keeps a fleet that is behind from being faster; `none` where it keeps up, null where nobody says. */
+  readonly limits: Room | 'none' | null
   /** How many replicas would help now; null where nobody says. */
   readonly usefulReplicas: number | null
   readonly publishes: boolean

@@ -1,12 +1,12 @@
 /** What of the page is drawn anew each second, from one picture. Pure; whatever came from outside is escaped. */
 import { count } from '../core/count.ts'
-import { rooms as roomNames } from '../core/marks.ts'
+import { type Room, rooms as roomNames } from '../core/marks.ts'
 import { rejectCodes } from '../core/verdict.ts'
 import { clockText, escapeText, renderChart, type Series } from './chart.ts'
 import { heatLimits, heatOf, heatSteps, worstOf } from './partitions.ts'
 import type { PartitionPicture, Picture, ReplicaPicture, RoomPicture } from './picture.ts'
 import { brief, bytes, clock, milliseconds } from './style.ts'
-import { bottleneckText, helpText, judge } from './verdict.ts'
+import { bottleneckText, helpText, judge, narrowest } from './verdict.ts'
 
 export function renderLive(picture: Picture): string {
   const title = `${lagText(picture.lagSeconds)} behind · ${picture.consumer}`
@@ -51,17 +51,19 @@ ${others.length === 0 ? '' : `<ul>${others.map((one) => `<li>${escapeText(one)}<
 
 function rooms(picture: Picture): string {
   const help = helpText(picture)
+  const narrow = narrowest(picture)
+  const badgeOf = (room: Room) => (narrow?.room !== room ? null : narrow.isLimit ? 'bottleneck' : 'busiest')
   return `<section aria-labelledby="h-rooms"><h2 id="h-rooms">Rooms</h2>
-<ol class="rooms">${picture.rooms.map((room) => roomCard(room, room.room === picture.bottleneck)).join('')}</ol>
+<ol class="rooms">${picture.rooms.map((room) => roomCard(room, badgeOf(room.room))).join('')}</ol>
 <p class="says">${escapeText(bottleneckText(picture))}${help === '' ? '' : `; ${escapeText(help)}`}.</p></section>`
 }
 
-function roomCard({ room, perSecond, times, lagRecords }: RoomPicture, isNarrow: boolean): string {
+function roomCard({ room, perSecond, times, lagRecords }: RoomPicture, badge: string | null): string {
   const spent =
     times === null
       ? ''
       : `<div class="bar" role="img" aria-label="${escapeText(`works ${percent(times.working)} of its time, waits for input ${percent(times.input)}, for the next room ${percent(times.output)}`)}"><i style="width:${width(times.working)}"></i><i class="output" style="width:${width(times.output)}"></i></div><p class="quiet">works ${percent(times.working)}${times.output >= 0.005 ? `, held up ${percent(times.output)}` : ''}</p>`
-  return `<li class="card ${room}${isNarrow ? ' narrow' : ''}"><h3>${room}${isNarrow ? ' <span class="badge">bottleneck</span>' : ''}</h3><p class="rate"><b>${brief(perSecond)}</b>/s</p>${spent}<p class="quiet">${brief(lagRecords)} before it</p></li>`
+  return `<li class="card ${room}"><h3>${room}${badge === null ? '' : ` <span class="badge${badge === 'busiest' ? ' warn' : ''}">${badge}</span>`}</h3><p class="rate"><b>${brief(perSecond)}</b>/s</p>${spent}<p class="quiet">${brief(lagRecords)} before it</p></li>`
 }
 
 const width = (share: number) => `${Math.round(share * 1000) / 10}%`

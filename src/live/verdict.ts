@@ -2,6 +2,7 @@
  * What a picture comes to, in sentences. They hold no figure that changes from second to second: a screen reader says them anew whenever they change,
  * and a person at three in the morning wants to know what is wrong before how much. Pure.
  */
+import type { Room } from '../core/marks.ts'
 import type { Picture } from './picture.ts'
 
 export interface Judgement {
@@ -48,10 +49,18 @@ function numbered(some: Picture['partitions']): string {
   return `${some.length === 1 ? 'Partition' : 'Partitions'} ${named.join(', ')}${more} ${some.length === 1 ? 'is' : 'are'}`
 }
 
-/** Which room the stream waits for. */
-export function bottleneckText({ bottleneck }: Picture): string {
-  if (bottleneck === null) return 'Nothing flows'
-  return bottleneck === 'source' ? 'No bottleneck: every room has time to spare' : `The bottleneck is ${bottleneck}`
+/** The room to look at: one that limits the fleet, or is just the busiest and keeps up; null when none is short of time. */
+export function narrowest({ bottleneck, limits }: Picture): { readonly room: Room; readonly isLimit: boolean } | null {
+  if (limits !== null && limits !== 'none') return { room: limits, isLimit: true }
+  if (bottleneck === null || bottleneck === 'source') return null
+  return { room: bottleneck, isLimit: limits === null }
+}
+
+export function bottleneckText(picture: Picture): string {
+  const narrow = narrowest(picture)
+  if (narrow !== null)
+    return narrow.isLimit ? `The bottleneck is ${narrow.room}` : `The busiest room is ${narrow.room}, and it keeps up`
+  return picture.bottleneck === null ? 'Nothing flows' : 'No bottleneck: every room has time to spare'
 }
 
 /** Whether more replicas would help; empty where nobody says. */

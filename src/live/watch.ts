@@ -3,7 +3,7 @@
  * this, `millrace top` watches those it has found, and a replica watches itself.
  */
 import { setInterval as every } from 'node:timers/promises'
-import { rooms } from '../core/marks.ts'
+import { type Room, rooms } from '../core/marks.ts'
 import { quantiles, type Status } from '../core/status.ts'
 import { partitionsOf, waiting } from './partitions.ts'
 import type { LoadPicture, Picture, ReplicaPicture } from './picture.ts'
@@ -267,6 +267,7 @@ export function openWatch(options: WatchOptions): Watch {
           lagRecords: waiting(partitions, room),
         })),
         bottleneck: rates.bottleneck,
+        limits: limitsOf(serving),
         usefulReplicas: usefulOf(serving),
         publishes: options.publishes ?? serving.every(({ publishes }) => publishes ?? true),
         storedPerSecond: rates.stored,
@@ -336,6 +337,14 @@ function partitionsTold(serving: readonly Status[]): number {
     if (topic !== '') byTopic.set(topic, Math.max(byTopic.get(topic) ?? 0, topicPartitions))
   }
   return [...byTopic.values()].reduce((sum, partitions) => sum + partitions, 0)
+}
+
+/** What most of those say that are behind. */
+function limitsOf(serving: readonly Status[]): Picture['limits'] {
+  const told = serving.flatMap(({ limitingRoom }) => (limitingRoom === undefined ? [] : [limitingRoom]))
+  const votes = (room: Room) => told.filter((one) => one === room).length
+  const most = rooms.reduce((best, room) => (votes(room) > votes(best) ? room : best), rooms[0])
+  return told.length === 0 ? null : votes(most) > 0 ? most : 'none'
 }
 
 /** Each replica sees its own partitions only; the boldest guess is of the one that has most to do. */

@@ -42,6 +42,14 @@ test('the mark stands below the room that is short of time', () => {
   assert.equal(mark.indexOf('▲'), names.indexOf('persist'))
 })
 
+test('a room that is only the busiest is no bottleneck', () => {
+  const marked = (limits: typeof picture.limits) =>
+    renderFrame({ ...picture, limits }, { columns: 80, rows: 24 }, plain).join('\n')
+  assert.match(marked('none'), /▲ busiest/)
+  assert.doesNotMatch(marked('none'), /bottleneck/)
+  assert.match(marked('publish'), /▲ bottleneck/)
+})
+
 test('no frame is wider or higher than its terminal, whatever is going on', () => {
   const size = fc.record({ columns: fc.integer({ min: 40, max: 220 }), rows: fc.integer({ min: 5, max: 80 }) })
   const numbers = fc.double({ min: 0, max: 1e9, noNaN: false })

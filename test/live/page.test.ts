@@ -12,7 +12,7 @@ test('the page holds the rooms, the map, the lag, the rejects, the bottleneck an
   const live = renderLive(picture)
   for (const expected of [
     /<p role="status"><strong>replica-2 does not serve<\/strong>/,
-    /<li class="card persist narrow"><h3>persist <span class="badge">bottleneck<\/span><\/h3>/,
+    /<li class="card persist"><h3>persist <span class="badge">bottleneck<\/span><\/h3>/,
     /aria-label="works 72 % of its time, waits for input 23 %, for the next room 5 %"/,
     /The bottleneck is persist; more replicas would not help\./,
     /<div class="two"><dt>to stored, p50 · p95 · p99<\/dt><dd>6\.2 ms · 14 ms · 22 ms<\/dd>/,

@@ -60,6 +60,7 @@ export const picture: Picture = {
     { room: 'settle', perSecond: 6600, working: null, times: null, lagRecords: 60 },
   ],
   bottleneck: 'persist',
+  limits: null,
   usefulReplicas: 2,
   publishes: true,
   storedPerSecond: 6665,

@@ -59,6 +59,9 @@ test('the bottleneck, and whether more replicas would help', () => {
   assert.equal(bottleneckText(picture), 'The bottleneck is persist')
   assert.equal(bottleneckText({ ...picture, bottleneck: 'source' }), 'No bottleneck: every room has time to spare')
   assert.equal(bottleneckText({ ...picture, bottleneck: null }), 'Nothing flows')
+  assert.equal(bottleneckText({ ...picture, limits: 'none' }), 'The busiest room is persist, and it keeps up')
+  assert.equal(bottleneckText({ ...picture, limits: 'publish' }), 'The bottleneck is publish')
+  assert.equal(bottleneckText({ ...picture, bottleneck: 'source', limits: 'consume' }), 'The bottleneck is consume')
   const help = (usefulReplicas: number | null) => helpText({ ...picture, usefulReplicas })
   assert.deepEqual([null, 1, 2, 5].map(help), [
     '',

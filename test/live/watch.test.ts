@@ -40,6 +40,7 @@ test('a picture of two replicas: rates, times, lag, partitions, and who carries 
     partitions: [partitionStatus(0, 500, 512, 0.2), partitionStatus(2, 100, 100)],
     lagRecords: 12,
     lagSeconds: 0.2,
+    limitingRoom: null,
   })
   const two = flowing(500, 0.7, {
     replica: 'replica-2',
@@ -48,6 +49,7 @@ test('a picture of two replicas: rates, times, lag, partitions, and who carries 
     lagRecords: 9000,
     lagSeconds: 30,
     usefulReplicas: 3,
+    limitingRoom: 'publish',
   })
   const { watch, run } = crowd({ 'a:1': one, 'b:1': two })
   await run(4)
@@ -61,7 +63,7 @@ test('a picture of two replicas: rates, times, lag, partitions, and who carries 
   assert.ok(Math.abs(persist.times.working - 0.8) < 1e-9)
   assert.ok(Math.abs(persist.times.working + persist.times.input + persist.times.output - 1) < 1e-9)
   assert.equal(persist.lagRecords, 9012)
-  assert.equal(picture.bottleneck, 'persist')
+  assert.deepEqual([picture.bottleneck, picture.limits], ['persist', 'publish'])
   assert.equal(picture.usefulReplicas, 3)
   assert.deepEqual([picture.lagRecords, picture.lagSeconds], [9012, 30])
   assert.deepEqual(
