@@ -74,10 +74,10 @@ export function observeLane(
     storing() {
       storingSinceMs = clock.steadyMs()
     },
-    persisted(batch: Decoded, { known }: Stored, states: readonly PartitionState[]) {
+    persisted(batch: Decoded, { known, certain }: Stored, states: readonly PartitionState[]) {
       records('persist').add(batch.records)
       batches('persist').add()
-      if (batch.again) return
+      if (batch.again || !certain) return
       const nowMs = clock.nowMs()
       const own = batch.rows.count - (known?.size ?? 0)
       sizes.last = own

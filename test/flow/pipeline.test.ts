@@ -379,7 +379,7 @@ test('aborted from outside in any room: what comes out is the reason, and nothin
         async close() {},
       },
       persist: {
-        persist: (_, __, signal) => until('persist', { foreign: null, known: null }, signal),
+        persist: (_, __, signal) => until('persist', { foreign: null, known: null, certain: true }, signal),
         async close() {},
       },
       publish: {

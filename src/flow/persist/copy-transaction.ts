@@ -13,14 +13,16 @@ class CopyTransaction implements Submittable {
   readonly #text: string
   readonly #buffers: readonly Uint8Array[]
   readonly #settled: { resolve: (tags: string[]) => void; reject: (error: Error) => void }
-  readonly #tags: string[] = []
+  readonly #tags: string[]
 
   constructor(
     text: string,
     buffers: readonly Uint8Array[],
     settled: { resolve: (tags: string[]) => void; reject: (error: Error) => void },
+    tags: string[],
   ) {
     this.#text = text
+    this.#tags = tags
     this.#buffers = buffers
     this.#settled = settled
   }
@@ -61,9 +63,14 @@ class CopyTransaction implements Submittable {
   handlePortalSuspended(): void {}
 }
 
-/** Runs `text`, feeding the n-th COPY in it from the n-th buffer, a whole COPY BINARY stream; answers the command tags. */
-export function runCopies(client: Client, text: string, buffers: readonly Uint8Array[]): Promise<string[]> {
+/** Runs `text`, feeding the n-th COPY in it from the n-th buffer, a whole COPY BINARY stream; answers the command tags, which come to `tags` one by one. */
+export function runCopies(
+  client: Client,
+  text: string,
+  buffers: readonly Uint8Array[],
+  tags: string[] = [],
+): Promise<string[]> {
   return new Promise((resolve, reject) => {
-    client.query(new CopyTransaction(text, buffers, { resolve, reject }))
+    client.query(new CopyTransaction(text, buffers, { resolve, reject }, tags))
   })
 }

@@ -212,7 +212,7 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
         skipped: before.skipped + slice.skips,
       })
     })
-    const stored = { foreign: orNull(foreign), known: orNull(doubled) }
+    const stored = { foreign: orNull(foreign), known: orNull(doubled), certain: true }
     applied = { batch, stored }
     return stored
   }
@@ -249,7 +249,7 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
       if (batch.slices.every(({ nextOffset }, index) => found[index] === nextOffset)) {
         uncertain = false
         const found = await foreignNow(batch, what)
-        return applied?.batch === batch ? { ...found, known: applied.stored.known } : found
+        return applied?.batch === batch ? { ...found, known: applied.stored.known } : { ...found, certain: false }
       }
       if (!batch.slices.every(({ firstOffset }, index) => found[index] === firstOffset)) {
         throw new LostError('FENCED', 'After a lost answer the ledger stands neither before nor behind the batch.')
@@ -267,7 +267,7 @@ function openLane(database: MemoryDatabase, topic: string, where: (partition: nu
       (apply) => database.ask(apply, `whose rows, ${what}`),
       () => foreignOf(batch),
     )
-    return { foreign, known: foreign }
+    return { foreign, known: foreign, certain: true }
   }
 
   return {

@@ -17,6 +17,11 @@ export interface Stored {
   readonly foreign: Foreign
   /** For which this commit made no row: those, and rows of the very same records, stored before the ledger was set back. Not to be counted. */
   readonly known: Foreign
+  /**
+   * False: the answer to COMMIT was lost, the ledger says that the batch is stored, and nothing shows that it was this process: after a long outage an
+   * heir of its partitions may have stored, and counted, the very same batch.
+   */
+  readonly certain: boolean
 }
 
 export interface PersistLane {

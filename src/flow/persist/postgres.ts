@@ -119,13 +119,20 @@ async function readLedger(client: pg.Client, { consumer, topic }: sql.Target, pa
   )
 }
 
+/** A batch on its way, without what is stored already, and what the server has answered of it so far. */
+interface Sent {
+  readonly batch: Decoded
+  readonly without: Excluded
+  readonly tags: string[]
+}
+
 function openLane(options: PostgresOptions, index: number, freeLedger: (error: unknown) => Promise<void>): PersistLane {
   const { target } = options
   const lane = session(options, `lane ${index}`)
   /** The last attempt ended without an answer: whether it took effect, only the ledger knows. */
   let uncertain = false
-  /** What the last COPY sent left out: where it turns out to have been committed, this is what it did not store. */
-  let sent: { readonly batch: Decoded; readonly without: Excluded } | null = null
+  /** Where it turns out to have been committed after all, this is what it did not store. */
+  let sent: Sent | null = null
   /** The batch before held duplicates. A producer that sends again sends many again: looking first is cheaper than a COPY that fails. */
   let lookFirst = false
 
@@ -136,16 +143,19 @@ function openLane(options: PostgresOptions, index: number, freeLedger: (error: u
       uncertain = false
       if (stored) {
         const foreign = orNull(await foreignOf(client, target, batch))
-        return { foreign, known: sent?.batch === batch ? orNull(sent.without.rows) : foreign }
+        // When the line was lost, the server had moved the ledger for us.
+        if (sent?.batch !== batch || !sent.tags.includes('CALL')) return { foreign, known: foreign, certain: false }
+        return { foreign, known: orNull(sent.without.rows), certain: true }
       }
     }
     let without = lookFirst ? await storedBefore(client, target, batch) : nothing
     for (;;) {
       try {
-        sent = { batch, without }
-        await copy(client, batch, published, without)
+        sent = { batch, without, tags: [] }
+        await copy(client, published, sent)
         lookFirst = without.rows.size > 0
-        return { foreign: orNull(without.foreign), known: orNull(without.rows) }
+        sent = null
+        return { foreign: orNull(without.foreign), known: orNull(without.rows), certain: true }
       } catch (error) {
         const isKnown = sqlState(error) === '23505'
         if (!isKnown && !isMissingPartition(error) && !isRefusal(error)) throw error
@@ -169,9 +179,8 @@ function openLane(options: PostgresOptions, index: number, freeLedger: (error: u
 
   async function copy(
     client: pg.Client,
-    batch: Decoded,
     published: readonly Published[],
-    without: Excluded,
+    { batch, without, tags }: Sent,
   ): Promise<void> {
     const statements = ['BEGIN', sql.advance(target, batch.slices, published, without)]
     const buffers: Uint8Array[] = []
@@ -188,7 +197,7 @@ function openLane(options: PostgresOptions, index: number, freeLedger: (error: u
       buffers.push(without.rejects.size > 0 ? pickRows(bytes, (at) => !without.rejects.has(at)) : bytes)
     }
     statements.push('COMMIT')
-    const tags = await runCopies(client, statements.join(';'), buffers)
+    await runCopies(client, statements.join(';'), buffers, tags)
     const copied = tags.reduce((rows, tag) => rows + Number(/^COPY (\d+)$/.exec(tag)?.[1] ?? 0), 0)
     const sent = batch.rows.count - without.rows.size + count - without.rejects.size
     assert(copied === sent, () => `PostgreSQL copied ${copied} rows of ${sent}`)
@@ -202,7 +211,7 @@ function openLane(options: PostgresOptions, index: number, freeLedger: (error: u
         signal.throwIfAborted()
         if (batch.again) {
           const foreign = orNull(await foreignOf(await lane.client(), target, batch))
-          return { foreign, known: foreign }
+          return { foreign, known: foreign, certain: true }
         }
         return await store(batch, published, signal)
       } catch (error) {
