@@ -13,7 +13,7 @@ export const sre: readonly Alert[] = [
     {
       for: '30s',
       expr: 'sum by (consumer) (up{job="millrace"}) == 0 or absent(up{job="millrace"})',
-      summary: 'No replica of {{ $labels.consumer }} answers',
+      summary: 'No replica of {{ or $labels.consumer "the fleet" }} answers',
       description: 'Nothing is being stored. Kafka keeps the records as long as its retention lasts; lag is not told.',
     },
   ),
@@ -24,7 +24,7 @@ export const sre: readonly Alert[] = [
     for: '0s',
     expr: 'changes(process_start_time_seconds{job="millrace"}[15m]) > 2',
     summary: 'Replica {{ $labels.instance }} of {{ $labels.consumer }} ends and is started again and again',
-    description: 'It has been started {{ $value }} times within 15 minutes. Each start is a rebalance for all.',
+    description: 'It has been started anew {{ $value }} times within 15 minutes. Each start is a rebalance for all.',
   },
   {
     name: 'NoProgress',

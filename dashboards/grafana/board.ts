@@ -138,8 +138,8 @@ function panelJson({ title, kind, queries, unit, help, colour, limits, max }: Pa
     datasource: source,
     expr,
     legendFormat: legend,
-    ...(isTable && { format: 'table', instant: true }),
-    ...(kind === 'figure' && { instant: true }),
+    ...(isTable && { format: 'table', instant: true, range: false }),
+    ...(kind === 'figure' && { instant: true, range: false }),
   }))
   const steps = [
     { color: 'green', value: null },
@@ -181,6 +181,11 @@ function panelJson({ title, kind, queries, unit, help, colour, limits, max }: Pa
     fieldConfig: { defaults, overrides: [] },
     targets,
     options,
-    ...(isTable && { transformations: [{ id: 'merge' }, { id: 'organize', options: hidden }] }),
+    ...(isTable && {
+      transformations: [
+        { id: 'merge', options: {} },
+        { id: 'organize', options: hidden },
+      ],
+    }),
   }
 }

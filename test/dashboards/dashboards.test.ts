@@ -9,6 +9,7 @@ import { recording } from '../../dashboards/alerts/recording.ts'
 import { alerts } from '../../dashboards/alerts/rules.ts'
 import { exporters } from '../../dashboards/exporters.ts'
 import { boards, generated } from '../../dashboards/generated.ts'
+import { boardJson } from '../../dashboards/grafana/board.ts'
 import { codes } from '../../src/core/errors.ts'
 import { rooms } from '../../src/core/marks.ts'
 import { seriesNames } from '../../src/core/metrics.ts'
@@ -175,6 +176,25 @@ test('flow has the five rooms side by side, in their order', () => {
       panels.map(({ queries }) => /room="(\w+)"/.exec(queries[0]![0])?.[1]),
       rooms,
     )
+  }
+})
+
+test('the panels of every dashboard fill their rows, and each has a place of its own', () => {
+  for (const [name, board] of Object.entries(boards)) {
+    const { panels } = JSON.parse(boardJson(board)) as { panels: { id: number; gridPos: Record<string, number> }[] }
+    assert.equal(new Set(panels.map(({ id }) => id)).size, panels.length, name)
+    for (const y of new Set(panels.map(({ gridPos }) => gridPos.y))) {
+      const own = panels.map(({ gridPos }) => gridPos).filter((place) => place.y === y)
+      assert.equal(
+        own.reduce((sum, { w = 0 }) => sum + w, 0),
+        24,
+        `${name}, row at ${y}`,
+      )
+      assert.deepEqual(
+        own.map(({ x }) => x),
+        own.map((_, index) => own.slice(0, index).reduce((sum, { w = 0 }) => sum + w, 0)),
+      )
+    }
   }
 })
 
