@@ -162,6 +162,18 @@ test('Alertmanager has a receiver for every team and for who is on call', () => 
   }
 })
 
+test('everything that Prometheus asks, and Grafana, stands in compose/observe.yaml, and every exporter there is asked', () => {
+  const services = [...readFileSync(join(root, 'compose/observe.yaml'), 'utf8').matchAll(/^ {2}([a-z-]+):$/gm)].map(
+    ([, name]) => name as string,
+  )
+  const scrape = readFileSync(join(folder, 'prometheus/prometheus.yml'), 'utf8')
+  const asked = [...scrape.matchAll(/(?:targets: \[|replacement: )([a-z-]+):\d+/g)].map(([, host]) => host as string)
+  for (const host of asked) assert.ok(host === 'localhost' || services.includes(host), host)
+  for (const name of services.filter((one) => one.endsWith('-exporter'))) assert.ok(asked.includes(name), name)
+  const source = readFileSync(join(folder, 'grafana/provisioning/datasources/prometheus.yml'), 'utf8')
+  assert.ok(services.includes(/url: http:\/\/([a-z-]+):/.exec(source)?.[1] ?? ''))
+})
+
 test('flow has the five rooms side by side, in their order', () => {
   const rows = boards.flow!.rows.map(({ panels }) => panels)
   const heads = rows.find((panels) => panels.every(({ kind }) => kind === 'text'))
