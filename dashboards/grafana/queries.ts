@@ -1,16 +1,11 @@
 /** Words that all dashboards share, so that the same figure is asked for in the same way everywhere. */
-import type { Room } from '../../src/core/marks.ts'
+import { type Room, rooms } from '../../src/core/marks.ts'
+import { roomColours as colours } from '../../src/live/colours.ts'
 
-export { rooms } from '../../src/core/marks.ts'
+export { rooms }
 
 /** On a dark ground, as on the fleet page. */
-export const roomColours: Readonly<Record<Room, string>> = {
-  consume: '#7aa7ff',
-  decode: '#b49bff',
-  persist: '#45cfc1',
-  publish: '#f5a155',
-  settle: '#a9b4c4',
-}
+export const roomColours = Object.fromEntries(rooms.map((room) => [room, colours[room].dark])) as Record<Room, string>
 
 /** The metric of the consumer that was chosen; `more` are further matchers. */
 export const of = (metric: string, more = ''): string =>

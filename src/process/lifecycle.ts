@@ -9,6 +9,7 @@
 import type { Logger } from 'pino'
 import { openBusiness } from '../core/business.ts'
 import type { Metrics } from '../core/registry.ts'
+import { limitingRoom } from '../core/replicas.ts'
 import type { Settings } from '../core/settings.ts'
 import { readStatus, type Status } from '../core/status.ts'
 import { startKeeper } from '../keeper/keeper.ts'
@@ -152,6 +153,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
           })),
         ),
         usefulReplicas: saturation.useful(),
+        limitingRoom: limitingRoom(saturation.load()),
         stopped: assignment.stopped.map(({ partition, code, error }) => ({ partition, code, reason: error.message })),
       },
       metrics,
