@@ -208,13 +208,13 @@ export function ranges(numbers: readonly number[]): string {
 }
 
 function rejects({ rejectsByCode, totals }: Picture): string {
-  const known: Readonly<Record<string, string>> = rejectCodes
+  const known = new Map<string, string>(Object.entries(rejectCodes))
   const rows = Object.entries(rejectsByCode)
     .filter(([, value]) => value > 0)
     .sort(([, a], [, b]) => b - a)
     .map(
       ([code, value]) =>
-        `<tr><th scope="row"><code>${escapeText(code)}</code></th><td>${count(value)}</td><td class="text">${escapeText(known[code] ?? '')}</td></tr>`,
+        `<tr><th scope="row"><code>${escapeText(code)}</code></th><td>${count(value)}</td><td class="text">${escapeText(known.get(code) ?? '')}</td></tr>`,
     )
   const share = totals.rows + totals.rejects > 0 ? (100 * totals.rejects) / (totals.rows + totals.rejects) : 0
   const body =
