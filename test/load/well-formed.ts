@@ -16,7 +16,7 @@ export function assertWellFormed(text: string): void {
     const bare = `${attributes}${content ?? ''}`.replaceAll(/&(?:amp|lt|gt|quot|#39);/g, '')
     assert.ok(!bare.includes('&'), `a bare & near ${JSON.stringify(bare.slice(0, 80))}`)
     if (name === undefined) continue
-    const names = [...attributes.matchAll(/([\w-]+)="/g)].map(([, one]) => one)
+    const names = [...attributes.matchAll(/([\w-]+)="[^"]*"/g)].map(([, one]) => one)
     assert.equal(new Set(names).size, names.length, `${name} has an attribute twice`)
     if (closing) assert.equal(open.pop(), name, `</${name}> at ${at}`)
     else if (!empty) open.push(name)
