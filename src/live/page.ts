@@ -27,7 +27,8 @@ function heatRules(): string {
   const steps = Array.from({ length: heatSteps }, (_, step) => step)
   const looks = (step: number) => `{background:var(--h${step});color:var(--h${step}-ink)}`
   return [
-    ...steps.map((step) => `.legend .h${step}${looks(step)}`),
+    // The second for browsers that do not know :has().
+    ...steps.map((step) => `.legend .h${step},.heat li.p${step}:not(.stopped)${looks(step)}`),
     ...rooms.flatMap(([room, letter]) =>
       steps.map(
         (step) => `.partitions:has(#show-${room}:checked) .heat li.${letter}${step}:not(.stopped)${looks(step)}`,

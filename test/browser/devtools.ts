@@ -60,6 +60,8 @@ const args = [
   '--no-first-run',
   '--hide-scrollbars',
   '--remote-debugging-port=0',
+  // Whoever connects says where it comes from, or says nothing.
+  '--remote-allow-origins=*',
 ]
 
 type Message = {
@@ -170,6 +172,8 @@ async function openTab(connection: Connection): Promise<Tab> {
     if (known !== null) errors.push(known)
     if (method === 'Network.requestWillBeSent') requests.push((params as { request: { url: string } }).request.url)
   })
+  // As if its window were in front, whatever else is open.
+  await send('Emulation.setFocusEmulationEnabled', { enabled: true })
   for (const domain of ['Page', 'Runtime', 'Log', 'Network', 'Accessibility']) await send(`${domain}.enable`)
 
   return {
@@ -212,7 +216,9 @@ async function openTab(connection: Connection): Promise<Tab> {
         await send('Input.dispatchMouseEvent', { type, x, y, button: 'left', clickCount: 1 })
     },
     async screenshot() {
-      const { data } = await send('Page.captureScreenshot', { format: 'png', captureBeyondViewport: true })
+      const { cssContentSize } = (await send('Page.getLayoutMetrics')) as { cssContentSize: object }
+      const clip = { ...cssContentSize, scale: 1 }
+      const { data } = await send('Page.captureScreenshot', { format: 'png', captureBeyondViewport: true, clip })
       return Buffer.from(String(data), 'base64')
     },
     async close() {

@@ -75,7 +75,8 @@ export async function openFakeFleet(): Promise<FakeFleet> {
 }
 
 function tell(index: number, second: number): Status {
-  const wave = 1 + 0.1 * Math.sin(second / 9)
+  // A rate that comes and goes like the tide, added up.
+  const rows = Math.round(3333 * (second - 0.9 * Math.cos(second / 9) + 0.9))
   const lagSeconds = second % 60 > 40 ? (second % 60) - 40 : 0.05
   const ends = Math.round(66 * second)
   const partitions = Array.from({ length: topicPartitions / 2 }, (_, at) => 2 * at + index)
@@ -97,14 +98,22 @@ function tell(index: number, second: number): Status {
     lagRecords: 12_745,
     lagSeconds: index === 1 ? lagSeconds : 0.05,
     rooms: perRoom((room) => ({
-      records: 3333 * second * wave,
+      records: rows,
       batches: second,
       seconds:
         bases[room] === 0
           ? { working: 0, input: 0, output: 0 }
           : { working: bases[room] * second, input: (0.95 - bases[room]) * second, output: 0.05 * second },
     })),
-    totals: { ...status.totals, duplicates: 80 * index, rejects: 24, rebalances: 2, retries: index },
+    totals: {
+      ...status.totals,
+      rows,
+      entries: rows,
+      duplicates: 80 * index,
+      rejects: 24,
+      rebalances: 2,
+      retries: index,
+    },
     rejectsByCode: { not_json: 14, truncated: 7, bad_time: 3 },
     storedMs: stored.snapshot(),
     publishedMs: stored.snapshot(),

@@ -22,11 +22,11 @@ globalThis.inspectPage = {
 
   /** What is wider than the window, where nothing around it scrolls. */
   overflowing() {
-    if (document.documentElement.scrollWidth <= window.innerWidth) return []
+    // Not the window's: a phone zooms out until all is in it.
+    const width = document.documentElement.clientWidth
+    if (document.documentElement.scrollWidth <= width) return []
     return [...document.querySelectorAll('body *')]
-      .filter(
-        (element) => element.closest('.wide') === null && element.getBoundingClientRect().right > window.innerWidth + 1,
-      )
+      .filter((element) => element.closest('.wide') === null && element.getBoundingClientRect().right > width + 1)
       .map((element) => `${element.tagName}.${element.className} ${Math.round(element.getBoundingClientRect().right)}`)
   },
 
