@@ -19,6 +19,7 @@ import { createServer } from 'node:http'
 if (process.env.ENDS) { console.error('millrace: KAFKA_UNREACHABLE: nobody there.'); process.exit(1) }
 process.on('SIGTERM', () => process.env.STUBBORN || process.exit(0))
 process.on('disconnect', () => process.exit(0))
+process.on('message', ({ type, count }) => console.log(type + ' ' + count))
 setInterval(() => {}, 1000)
 const server = createServer((_, response) => response.end()).listen(0, '127.0.0.1', () =>
   process.send({ type: 'ready', adminUrl: \`http://127.0.0.1:\${server.address().port}\`, pid: process.pid }))
@@ -68,6 +69,7 @@ test('what dies is started again; what is asked to stop ends in order', async ()
   process.kill(first, 'SIGKILL')
   const second = await pidOf(replica, first)
   assert.equal(replica.restarts, 1)
+  while (!readFileSync(replica.log, 'utf8').includes('restarts 1')) await sleep(10)
   assert.deepEqual(events, ['dies ended (SIGKILL), starts again in 0.5 s', 'dies serves again'])
   assert.equal(await replica.stop(5000), null)
   assert.equal(replica.state.kind, 'ended')
