@@ -22,7 +22,7 @@ interface Watched {
   readonly observing: Observing
   readonly told: readonly ReceivedAlert[]
   /** Until this alert fires, or is over, as told since now; answers it. */
-  untilTold(name: string, firing: boolean, from: number): Promise<ReceivedAlert>
+  untilTold(name: string, firing: boolean, from: number, instance?: string): Promise<ReceivedAlert>
 }
 
 async function watch(t: TestContext, world: World): Promise<Watched> {
@@ -45,9 +45,10 @@ async function watch(t: TestContext, world: World): Promise<Watched> {
     onDeath: (watcher, how) => t.diagnostic(`${watcher} ended: ${how}`),
   })
   t.after(() => observing.stop())
-  const untilTold = (name: string, firing: boolean, from: number) =>
+  const untilTold = (name: string, firing: boolean, from: number, instance?: string) =>
     until(`${name} to ${firing ? 'fire' : 'be over'}`, alertMs, () => {
-      return told.slice(from).find((alert) => alert.name === name && alert.firing === firing) ?? null
+      const isIt = (alert: ReceivedAlert) => alert.name === name && alert.firing === firing
+      return told.slice(from).find((one) => isIt(one) && (!instance || one.labels.instance === instance)) ?? null
     })
   return { observing, told, untilTold }
 }
@@ -92,13 +93,13 @@ test('a replica, PostgreSQL, Redis and the producers break one after the other: 
   await t.test('a replica is killed', async () => {
     const from = told.length
     second.kill('SIGKILL')
-    const alert = await untilTold('ReplicaDown', true, from)
+    const alert = await untilTold('ReplicaDown', true, from, 'two')
     assert.deepEqual([alert.severity, alert.team, alert.labels.instance], ['warning', 'sre', 'two'])
     assert.equal(alert.summary, 'Replica two of cloud-events does not answer')
     assert.equal(alert.runbook, 'docs/runbooks/replica-down.md')
     const third = await world.replica()
     observing.replica('two', third.adminUrl)
-    await untilTold('ReplicaDown', false, from)
+    await untilTold('ReplicaDown', false, from, 'two')
   })
 
   await t.test('PostgreSQL is stopped', async () => {
