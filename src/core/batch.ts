@@ -74,7 +74,7 @@ export interface Rows {
   readonly eventMs: Float64Array
 }
 
-/** What the consumer file's metrics say of a batch: see business.ts. */
+/** What the consumer file's metrics say of a batch: see tally.ts. */
 export interface Tally {
   /** Rows alike in all counters: which ones they add to, and how many there are. */
   readonly kinds: readonly { readonly cells: readonly number[]; readonly rows: number }[]

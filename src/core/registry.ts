@@ -5,7 +5,6 @@
 
 import type { Metric } from 'prom-client'
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import type { Series } from './business.ts'
 import { LatencyHistogram, type Sample, samplesOf } from './latency.ts'
 import {
   type CounterName,
@@ -18,6 +17,7 @@ import {
   type MetricRow,
   metricRows,
 } from './metrics.ts'
+import type { Series } from './tally.ts'
 
 export interface Counter {
   value: number

@@ -7,11 +7,11 @@
  * servers, the keeper of its days and the admin port.
  */
 import type { Logger } from 'pino'
-import { openBusiness } from '../core/business.ts'
 import type { Metrics } from '../core/registry.ts'
 import { limitingRoom } from '../core/replicas.ts'
 import type { Settings } from '../core/settings.ts'
 import { readStatus, type Status } from '../core/status.ts'
+import { openBusiness } from '../core/tally.ts'
 import { startKeeper } from '../keeper/keeper.ts'
 import { pageRoutes } from '../live/page.ts'
 import { openWatch } from '../live/watch.ts'

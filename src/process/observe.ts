@@ -1,10 +1,10 @@
 /** Turns what the hallway and the gate tell into metrics. Everything here runs once per batch or once per scrape. */
 import type { Decoded } from '../core/batch.ts'
-import type { Business } from '../core/business.ts'
 import { stopCodes } from '../core/ledger.ts'
 import { rooms } from '../core/marks.ts'
 import type { Metrics } from '../core/registry.ts'
 import { RoomClock } from '../core/stage.ts'
+import type { Business } from '../core/tally.ts'
 import type { Budget } from '../flow/budget.ts'
 import type { PartitionState } from '../flow/lane.ts'
 import type { Stored } from '../flow/persist/port.ts'

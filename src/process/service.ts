@@ -7,12 +7,12 @@
  */
 import type { Logger } from 'pino'
 import { retry, type Sleep } from '../core/backoff.ts'
-import type { Business } from '../core/business.ts'
 import { FatalError, TransientError } from '../core/errors.ts'
 import type { Room } from '../core/marks.ts'
 import type { Metrics } from '../core/registry.ts'
 import { createRejectLimit, type KnownRun } from '../core/reject-limit.ts'
 import type { Settings } from '../core/settings.ts'
+import type { Business } from '../core/tally.ts'
 import { Absence } from '../flow/absence.ts'
 import { Budget } from '../flow/budget.ts'
 import { Lane } from '../flow/lane.ts'

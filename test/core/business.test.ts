@@ -4,8 +4,9 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import cloudEvents from '../../consumers/cloud-events.ts'
 import type { Decoded } from '../../src/core/batch.ts'
-import { type BusinessMetric, checkBusiness, openBusiness } from '../../src/core/business.ts'
+import { type BusinessMetric, checkBusiness } from '../../src/core/business.ts'
 import { createMetrics } from '../../src/core/registry.ts'
+import { openBusiness } from '../../src/core/tally.ts'
 import { cloudEvent } from '../../src/decoders/cloud-event.ts'
 import { defineConsumer } from '../../src/define.ts'
 import { decodeBatch } from '../../src/flow/decode/decode-batch.ts'
@@ -91,6 +92,16 @@ test('a value that never occurred is shown as 0, so that its first occurrence is
   const values = await shown(declared, () => {})
   assert.equal(values.get('x_by_type_total{type="a"}'), 0)
   assert.equal(values.get('x_by_type_total{type="other"}'), 0)
+})
+
+test('a function that throws stops nothing: the event is `other`', async () => {
+  const fragile: readonly BusinessMetric[] = [
+    { name: 'x_total', help: '', label: 'type', values: ['a'], of: (type) => (JSON.parse(type) as { v: string }).v },
+  ]
+  const batch = decode(fragile, false, { id: '1', type: '{"v":"a"}' }, { id: '2', type: 'b' })
+  const values = await shown(fragile, (stored) => stored(batch, null, [nowMs], nowMs))
+  assert.equal(values.get('x_total{type="a"}'), 1)
+  assert.equal(values.get('x_total{type="other"}'), 1)
 })
 
 test('what comes by again is not counted; without declarations there is nothing to carry', () => {

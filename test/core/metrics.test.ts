@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { metricRows, renderMetricsTable } from '../../src/core/metrics.ts'
+import {
+  fullName,
+  type MetricName,
+  metricRows,
+  renderBusinessTable,
+  renderMetricsTable,
+  seriesNames,
+} from '../../src/core/metrics.ts'
 import { createMetrics } from '../../src/core/registry.ts'
 
 test('counters, gauges and readers are rendered as Prometheus reads them', async () => {
@@ -49,4 +56,48 @@ test('histograms publish cumulative buckets in seconds', async () => {
 
 test('the process speaks for itself too', async () => {
   assert.match(await createMetrics().render(), /^nodejs_eventloop_lag_seconds /m)
+})
+
+test('the names that a query may use, with the labels of their parts', () => {
+  const names = seriesNames([
+    { name: 'x_total', help: '', label: 'kind', values: ['a'], of: () => 'a' },
+    { name: 'x_bytes', help: '', measure: 'event_bytes' },
+    { name: 'x_seconds', help: '', measure: 'processing_seconds' },
+  ])
+  assert.deepEqual(names.get('x_total')?.labels, ['kind'])
+  assert.deepEqual(names.get('x_bytes')?.labels, ['quantile'])
+  assert.deepEqual(names.get('x_bytes_sum')?.labels, [])
+  assert.deepEqual(names.get('x_seconds_bucket')?.labels, ['le'])
+  assert.ok(!names.has('x_seconds'))
+  assert.deepEqual(names.get('millrace_mark')?.labels, ['room', 'topic', 'partition'])
+  assert.ok(names.has('millrace_batch_rows_bucket') && !names.has('millrace_batch_rows'))
+  assert.match(
+    renderBusinessTable([{ name: 'x_total', help: 'All.' }]),
+    /^\| `x_total` \| counter \| events \| {2}\| All\. \|$/m,
+  )
+})
+
+test('names, units and labels keep to one pattern, and no label is a person, a tenant or an id', () => {
+  const bounded = [
+    'version',
+    'consumer',
+    'replica',
+    'room',
+    'state',
+    'code',
+    'action',
+    'topic',
+    'partition',
+    'family',
+    'server',
+    'quantile',
+  ]
+  for (const [name, { type, unit, labels }] of Object.entries(metricRows)) {
+    assert.equal(fullName(name as MetricName), `millrace_${name}`)
+    assert.equal(name.endsWith('_total'), type === 'counter', name)
+    for (const base of ['seconds', 'bytes']) {
+      assert.equal(new RegExp(`(^|_)${base}(_total)?$`).test(name), unit === base, name)
+    }
+    for (const label of labels) assert.ok((bounded as readonly string[]).includes(label), `${name}: ${label}`)
+  }
 })

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openBusiness } from '../../src/core/business.ts'
 import { TransientError } from '../../src/core/errors.ts'
+import { openBusiness } from '../../src/core/tally.ts'
 import { definition, type EventSpec } from './batches.ts'
 import { assertPromise, type House, isCaughtUp, openHouse, startProcess, until } from './house.ts'
 

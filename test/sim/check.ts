@@ -3,7 +3,7 @@
  * to the world, and only that is excused.
  */
 import { arrivalsMax } from '../../src/core/arrivals.ts'
-import type { Business } from '../../src/core/business.ts'
+import type { Business } from '../../src/core/tally.ts'
 import type { MemoryKafka } from '../../src/flow/consume/memory.ts'
 import type { MemoryDatabase, MemoryLedgerRow } from '../../src/flow/persist/memory.ts'
 import type { CopiedReject, CopiedRow } from '../../src/flow/persist/read-copy.ts'

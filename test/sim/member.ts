@@ -4,9 +4,9 @@
  */
 import type { Logger } from 'pino'
 import type { Sleep } from '../../src/core/backoff.ts'
-import type { Business } from '../../src/core/business.ts'
 import { FatalError } from '../../src/core/errors.ts'
 import { createMetrics } from '../../src/core/registry.ts'
+import type { Business } from '../../src/core/tally.ts'
 import { type MemoryGroup, type MemoryKafka, openMemoryConsume } from '../../src/flow/consume/memory.ts'
 import { openMemoryDecode } from '../../src/flow/decode/memory.ts'
 import { type MemoryDatabase, openMemoryPersist } from '../../src/flow/persist/memory.ts'

@@ -15,9 +15,10 @@
  *   - decode/ runs on the spot, days of the table are always there, the limit on rejects is off
  *   - redeliveries come from rebalances, seeks and lying group offsets; a seek forward that fires late without a rebalance is not made up
  */
-import { openBusiness } from '../../src/core/business.ts'
+
 import { FatalError } from '../../src/core/errors.ts'
 import type { StopCode } from '../../src/core/ledger.ts'
+import { openBusiness } from '../../src/core/tally.ts'
 import { createMemoryKafka, expel, type MemoryGroup, type MemoryKafka } from '../../src/flow/consume/memory.ts'
 import { createMemoryDatabase, type MemoryDatabase } from '../../src/flow/persist/memory.ts'
 import { createMemoryStreams, type MemoryStreams } from '../../src/flow/publish/memory.ts'
