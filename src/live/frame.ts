@@ -19,6 +19,7 @@ import {
   type Style,
   sparkline,
 } from './style.ts'
+import { judge } from './verdict.ts'
 
 export interface Size {
   readonly columns: number
@@ -58,7 +59,7 @@ export function renderFrame(picture: Picture, size: Size, style: Style): string[
   // A line of two points says nothing.
   if (picture.storedHistory.length < 3) spare = 0
   const rateHeight = 1 + Math.min(8, Math.ceil(spare / 2))
-  const p99Height = Math.min(6, Math.max(0, spare - (rateHeight - 1)))
+  const secondHeight = Math.min(6, Math.max(0, spare - (rateHeight - 1)))
 
   const lines = [
     ...head,
@@ -67,7 +68,7 @@ export function renderFrame(picture: Picture, size: Size, style: Style): string[
     ...times,
     ...body.slice(-1),
     ...rateChart(picture, width, rateHeight, style, paint),
-    ...(p99Height > 0 ? p99Chart(picture, width, p99Height, style, paint) : []),
+    ...(secondHeight > 0 ? secondChart(picture, width, secondHeight, style, paint) : []),
     '',
     ...latency,
     '',
@@ -98,13 +99,21 @@ function header(picture: Picture, width: number, style: Style, paint: Paint): st
     ` ${picture.consumer}, ${picture.replicas.length} ${picture.replicas.length === 1 ? 'replica' : 'replicas'}${picture.seed === null ? '' : `, seed ${picture.seed}`}`,
     width - left.length - right.length,
   )
+  const top = `${paint(left, 'bold', 'inverse')}${middle}${paint(right, 'bold')}`
+  if (picture.load === null) return [top, verdictLine(picture, width, paint)]
   const share = forMs === null ? 1 : Math.min(1, elapsedMs / forMs)
   const full = Math.round(share * width)
   const [done, todo] = style.unicode ? ['━', '─'] : ['=', '-']
-  return [
-    `${paint(left, 'bold', 'inverse')}${middle}${paint(right, 'bold')}`,
-    `${paint(done.repeat(full), 'cyan')}${paint(todo.repeat(width - full), 'dim')}`,
-  ]
+  return [top, `${paint(done.repeat(full), 'cyan')}${paint(todo.repeat(width - full), 'dim')}`]
+}
+
+const moods = { good: 'green', warn: 'yellow', bad: 'red' } as const
+
+/** Where no run has an end to wait for, the second line says how things are. */
+function verdictLine(picture: Picture, width: number, paint: Paint): string {
+  const { mood, text, troubles } = judge(picture)
+  const more = troubles.length > 1 ? ` (and ${troubles.length - 1} more)` : ''
+  return paint(fit(` ${text}${more}`, width), moods[mood])
 }
 
 /** Two to a line where they fit, so that 80 columns hold the three servers in two lines. */
@@ -143,15 +152,23 @@ function rateChart(picture: Picture, width: number, height: number, style: Style
   })
 }
 
-function p99Chart(picture: Picture, width: number, height: number, style: Style, paint: Paint): string[] {
-  const label = 'p99      '
+/** Of a run the latency is what is looked for, of a fleet at work the lag. */
+function secondChart(
+  { load, p99History, lagHistory }: Picture,
+  width: number,
+  height: number,
+  style: Style,
+  paint: Paint,
+) {
+  const [label, values] =
+    load === null ? ['lag      ', lagHistory.map((seconds) => seconds * 1000)] : ['p99      ', p99History]
   const chartWidth = width - label.length - 16
-  const top = Math.max(0, ...picture.p99History.slice(-chartWidth))
-  const lines = chart(picture.p99History, chartWidth, height, top, style)
+  const top = Math.max(0, ...values.slice(-chartWidth))
+  const lines = chart(values, chartWidth, height, top, style)
   return lines.map((line, index) => {
     const isLast = index === height - 1
     const side = isLast
-      ? paint(fit(` ${milliseconds(picture.p99History.at(-1) ?? Number.NaN)}`, 8), 'bold')
+      ? paint(fit(` ${milliseconds(values.at(-1) ?? Number.NaN)}`, 8), 'bold')
       : index === 0
         ? paint(` ${milliseconds(top)} top`, 'dim')
         : ''
@@ -219,8 +236,9 @@ function replicaLine(replica: ReplicaPicture, width: number, paint: Paint): stri
     return text
   })
   const used = replicaColumns.reduce((sum, [, columns]) => sum + columns, 0)
-  const rest = fit(replica.state ?? replica.adminUrl?.replace('http://', '') ?? '', width - used - 2)
-  return `${cells.join('')}  ${paint(rest, replica.state === null ? 'dim' : 'yellow')}`
+  const trouble = replica.state ?? replica.reasons[0]
+  const rest = fit(trouble ?? replica.adminUrl?.replace('http://', '') ?? '', width - used - 2)
+  return `${cells.join('')}  ${paint(rest, trouble === undefined ? 'dim' : 'yellow')}`
 }
 
 function totalLines(

@@ -4,7 +4,7 @@ import { stripVTControlCharacters } from 'node:util'
 import fc from 'fast-check'
 import { renderFrame } from '../../src/live/frame.ts'
 import { renderLine } from '../../src/live/line.ts'
-import { picture } from './picture.ts'
+import { partition, picture } from './picture.ts'
 
 const plain = { colours: false, unicode: true }
 
@@ -42,6 +42,23 @@ test('the mark stands below the room that is short of time', () => {
   assert.equal(mark.indexOf('▲'), names.indexOf('persist'))
 })
 
+test('without a load of our own: how things are, the partitions furthest behind, and the lag of the last minutes', () => {
+  const ofTop = { ...picture, load: null, seed: null, forMs: null, addresses: [] }
+  const small = renderFrame(ofTop, { columns: 80, rows: 24 }, plain)
+  assert.equal(small[1], ' replica-2 does not serve')
+  assert.match(small.join('\n'), /^partitions ·{17}▅·+$/m)
+  assert.doesNotMatch(small.join('\n'), /produce |not sent|acknowledged/)
+  const large = renderFrame(ofTop, { columns: 100, rows: 50 }, plain).join('\n')
+  assert.match(large, /^17 +12\.3k +123\.5 +1000017 +987672 +987672 +987672 +987672 +replica-2$/m)
+  assert.match(large, /^lag +[▁-█ ]+ 900 ms$/m)
+  assert.match(large, /in 23 out 5/)
+  const stopped = partition(3, 0, { stopped: { code: 'STREAM_LOST', reason: 'A stream holds less.' } })
+  const bad = renderFrame({ ...ofTop, partitions: [stopped] }, { columns: 100, rows: 40 }, plain).join('\n')
+  assert.match(bad, /^partitions !$/m)
+  assert.match(bad, /^3 +0 +0\.0 {2}STREAM_LOST: A stream holds less\.$/m)
+  assert.match(bad, /Partition 3 is stopped until somebody decides: STREAM_LOST \(and 1 more\)/)
+})
+
 test('a room that is only the busiest is no bottleneck', () => {
   const marked = (limits: typeof picture.limits) =>
     renderFrame({ ...picture, limits }, { columns: 80, rows: 24 }, plain).join('\n')
@@ -63,6 +80,15 @@ test('no frame is wider or higher than its terminal, whatever is going on', () =
     forMs: fc.option(fc.integer({ min: 1000, max: 1e8 })),
     publishes: fc.boolean(),
     unassigned: fc.nat(100),
+    load: fc.constantFrom(picture.load, null),
+    partitions: fc.array(
+      fc
+        .tuple(fc.nat(9999), fc.nat(1e9), fc.boolean())
+        .map(([number, records, isStopped]) =>
+          partition(number, records, isStopped ? { stopped: { code: 'STREAM_LOST', reason: 'x'.repeat(200) } } : {}),
+        ),
+      { maxLength: 300 },
+    ),
   })
   fc.assert(
     fc.property(size, changes, fc.boolean(), fc.boolean(), (size, changed, colours, unicode) => {
