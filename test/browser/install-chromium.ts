@@ -4,7 +4,6 @@
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { FatalError } from '../../src/core/errors.ts'
 import { type Apt, aptComplaint, openApt } from '../../src/stack/apt.ts'
 import { type Install, installFolder, readLinux, setupFailed } from '../../src/stack/install.ts'
 import type { OnProgress } from '../../src/stack/progress.ts'
@@ -23,16 +22,19 @@ const again = 'Check the network and run it again, or put chromium on PATH.'
 const needless =
   /^(libc6|libgcc-s1|gcc-.*|libstdc\+\+6|libllvm.*|libz3.*|mesa-.*|libgl1.*|libglx.*|libvulkan1|libdrm-(amdgpu|intel|radeon|nouveau).*|libsensors.*|x11-.*|xdg-utils|lsb-base|debconf|sysvinit-utils|.*-doc)$/
 
-export async function installChromium(root: string, onProgress: OnProgress, signal?: AbortSignal): Promise<Chromium> {
+/** null: none is here, and this is no Debian to take one from. */
+export async function installChromium(
+  root: string,
+  onProgress: OnProgress,
+  signal?: AbortSignal,
+): Promise<Chromium | null> {
   for (const program of onPath) {
     const command = await which(program)
     // Ubuntu's is a note that says where to get one.
     if (command !== undefined && (await run(command, ['--version'])).code === 0) return { command, env: {} }
   }
   const linux = readLinux()
-  if (linux?.id !== 'debian' || !(await which('apt-get')) || !(await which('dpkg-deb'))) {
-    throw new FatalError('SETUP_FAILED', 'There is no Chromium.', 'Install it so that chromium is on PATH.')
-  }
+  if (linux?.id !== 'debian' || !(await which('apt-get')) || !(await which('dpkg-deb'))) return null
   const install: Install = { cache: join(root, '.local', 'cache'), part: 'Chromium', onProgress, signal }
   mkdirSync(install.cache, { recursive: true })
   const folder = await installFolder(install, `chromium-${linux.codename}`, (building) => fetchAll(install, building))

@@ -15,7 +15,9 @@ const looks = {
 } as const
 
 const onProgress = progressLines((text) => process.stderr.write(text), Date.now)
-await using browser = await openBrowser(await installChromium(root, onProgress))
+const chromium = await installChromium(root, onProgress)
+if (chromium === null) throw new Error('There is no Chromium: put one on PATH.')
+await using browser = await openBrowser(chromium)
 await using fleet = await openFakeFleet()
 mkdirSync(folder, { recursive: true })
 for (const [name, look] of Object.entries(looks)) {
