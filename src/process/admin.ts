@@ -3,7 +3,6 @@
  * nothing here can slow the flow down by more than one scrape.
  */
 import type { Logger } from 'pino'
-import { FatalError } from '../core/errors.ts'
 import type { Metrics } from '../core/registry.ts'
 import type { Verdict } from './health.ts'
 import { type Answer, type Answers, json, serveAnswers } from './serve-answers.ts'

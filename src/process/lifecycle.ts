@@ -42,6 +42,7 @@ export interface LifecycleOptions {
 
 /** So often Redis is asked how full it is. */
 const redisAskedMs = 15_000
+const watchMs = 1000
 
 export async function runConsumer(options: LifecycleOptions): Promise<void> {
   const { settings, consumer, logger, metrics, clock, drain } = options

@@ -30,6 +30,7 @@ export const startFlags: readonly (readonly [flag: string, help: string, standar
   ['--duplicates <share>', "share of records sent twice, as a producer's retry", '0.001'],
   ['--poison <share>', 'share of bad records', '0.0005'],
   ['--binary <share>', "share of events in CloudEvents' binary mode", '0'],
+  ['--page-port <n>', 'where the fleet page is served on this machine (default: 4680, or any that is free)'],
   ['--observe', 'Prometheus and Alertmanager beside the fleet; alerts are shown as they come'],
   ['--json', 'one JSON line on standard output at the end, everything else on standard error'],
   ['--keep', "go on with the last run's data"],

@@ -20,6 +20,7 @@ import { migrate } from '../schema/migrate.ts'
 import type { SimulatePlan } from '../simulate/kafka.ts'
 import { type Senders, startSenders } from '../simulate/senders.ts'
 import { ensureTopic } from '../simulate/topic.ts'
+import { removeFleet, writeFleet } from '../stack/fleet.ts'
 import type { Pace } from '../stack/observe-config.ts'
 import { progressLines } from '../stack/progress.ts'
 import type { StackOptions } from '../stack/stack.ts'
@@ -27,6 +28,7 @@ import { stackFolder } from '../stack/state.ts'
 import { progressLine, verifyDeployment } from '../verify/command.ts'
 import { type TopicEnds, topicEnds } from '../verify/kafka-marks.ts'
 import type { VerifyResult } from '../verify/verify.ts'
+import { serveFleetPage } from './fleet-page.ts'
 import { openObservers } from './observers.ts'
 import { openServers, type Servers } from './servers.ts'
 import { type Replica, superviseReplica } from './supervisor.ts'
@@ -57,6 +59,8 @@ export interface FleetOptions {
   readonly partitions: number
   readonly seed: number
   readonly fresh: boolean | null
+  /** Of the fleet page; null: the usual one, or any that is free. */
+  readonly pagePort?: number | null
   /** Prometheus and Alertmanager beside it, at this pace. */
   readonly observe?: Pace | null
 }
@@ -199,7 +203,7 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
   const watched = openWatch({
     ...options,
     partitions,
-    addresses: [...servers.addresses, ...(observers?.addresses ?? [])],
+    addresses: [...servers.addresses, ['page', page.url], ...(observers?.addresses ?? [])],
     consumer: consumerName,
     publishes,
     replicas,

@@ -95,7 +95,7 @@ function openGate(options: GateOptions = {}) {
     absence: neverAway(),
     policy: { topic: 't', publishes: true, streamLost: 'refill' },
     startFrom: options.startFrom ?? 'earliest',
-    patiently: (work) => work(),
+    patiently,
     nowMs: () => nowMs,
     on: {
       assigned: (_, added, removed) => told.push(`+${added} -${removed}`),
