@@ -72,9 +72,12 @@ export function judge(suite: Suite, seen: Seen, publishes: boolean): Judged[] {
   return all
 }
 
-/** From this moment to the first second in which nothing waits and nothing is older than a second; Infinity: there is none. */
+/** Something is older than a second: in Kafka, or still with the sender, where always some are due that are just being sent. */
+const isBehind = ({ lagSeconds, waiting, due }: Sample) => lagSeconds >= 1 || waiting > due
+
+/** From this moment to the first look at which nothing is older than a second; Infinity: there is none. */
 export function recoveryMs(samples: readonly Sample[], fromMs: number): number {
-  const well = samples.find(({ at, lagSeconds, waiting }) => at * 1000 >= fromMs && lagSeconds < 1 && waiting === 0)
+  const well = samples.find((sample) => sample.at * 1000 >= fromMs && !isBehind(sample))
   return well === undefined ? Number.POSITIVE_INFINITY : well.at * 1000 - fromMs
 }
 
@@ -95,8 +98,7 @@ export function growthOf(samples: readonly Sample[]): { from: number; to: number
 
 /** The highest rate that was kept up with: before the first three seconds in a row in which something was older than a second. */
 export function kneeOf(samples: readonly Sample[]): { readonly rate: number; readonly reached: boolean } {
-  const behind = (sample: Sample | undefined) =>
-    sample !== undefined && (sample.lagSeconds >= 1 || sample.waiting > sample.due)
+  const behind = (sample: Sample | undefined) => sample !== undefined && isBehind(sample)
   const first = samples.findIndex((_, index) => [0, 1, 2].every((more) => behind(samples[index + more])))
   const kept = (first === -1 ? samples : samples.slice(0, first)).map(({ due }) => due)
   return { rate: Math.max(0, ...kept), reached: first !== -1 }
