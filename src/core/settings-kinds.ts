@@ -86,13 +86,18 @@ const list = z.union([
   ),
 ])
 
-const brokerPattern = /^(?:\[[0-9a-f:]+\]|[\w.-]+):(\d{1,5})$/i
+const addressPattern = /^(?:\[[0-9a-f:]+\]|[\w.-]+):(\d{1,5})$/i
 
-export const brokers = kind<readonly string[]>(
-  list.pipe(z.array(z.string().refine(isBroker)).min(1)) as unknown as z.ZodType<readonly string[]>,
-  'host:port, several separated by commas',
-  (value) => value.join(','),
-)
+const addressList = (least: number) =>
+  kind<readonly string[]>(
+    list.pipe(z.array(z.string().refine(isAddress)).min(least)) as unknown as z.ZodType<readonly string[]>,
+    'host:port, several separated by commas',
+    (value) => value.join(','),
+  )
+
+export const brokers = addressList(1)
+/** May be none. */
+export const addresses = addressList(0)
 
 export const postgresUrl = kind<string>(
   z.string().refine((given) => isUrl(given, ['postgres:', 'postgresql:'])),
@@ -111,8 +116,8 @@ export const redisUrls = kind<readonly string[]>(
   (value) => (value.length === 0 ? 'off' : value.map(hidePassword).join(',')),
 )
 
-function isBroker(given: string): boolean {
-  const port = Number(brokerPattern.exec(given)?.[1] ?? 0)
+function isAddress(given: string): boolean {
+  const port = Number(addressPattern.exec(given)?.[1] ?? 0)
   return port >= 1 && port <= 65535
 }
 

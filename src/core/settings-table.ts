@@ -231,7 +231,7 @@ export const rows = {
   adminHost: row(k.text, '127.0.0.1', 'Address of /metrics and /healthz; 0.0.0.0 in a container.'),
   adminPort: row(k.whole(0, 65_535), 9464, 'Port of the same; 0 takes any free one and logs it.'),
   replicaAddresses: row(
-    k.brokers,
+    k.addresses,
     [],
     'Admin ports that `millrace top` looks at; a name that stands for several hosts is all of them.',
   ),
