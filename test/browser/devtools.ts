@@ -24,7 +24,8 @@ export interface Tab {
   press(key: keyof typeof keys, modifiers?: { readonly shift?: boolean }): Promise<void>
   click(x: number, y: number): Promise<void>
   /** The whole page as PNG. */
-  screenshot(): Promise<Buffer>
+  /** From the top of the page down. */
+  screenshot(heightMax?: number): Promise<Buffer>
   send(method: string, params?: object): Promise<Record<string, unknown>>
   close(): Promise<void>
 }
@@ -215,9 +216,9 @@ async function openTab(connection: Connection): Promise<Tab> {
       for (const type of ['mousePressed', 'mouseReleased'])
         await send('Input.dispatchMouseEvent', { type, x, y, button: 'left', clickCount: 1 })
     },
-    async screenshot() {
-      const { cssContentSize } = (await send('Page.getLayoutMetrics')) as { cssContentSize: object }
-      const clip = { ...cssContentSize, scale: 1 }
+    async screenshot(heightMax = Number.POSITIVE_INFINITY) {
+      const { cssContentSize } = (await send('Page.getLayoutMetrics')) as { cssContentSize: { height: number } }
+      const clip = { ...cssContentSize, height: Math.min(cssContentSize.height, heightMax), scale: 1 }
       const { data } = await send('Page.captureScreenshot', { format: 'png', captureBeyondViewport: true, clip })
       return Buffer.from(String(data), 'base64')
     },

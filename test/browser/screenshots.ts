@@ -8,6 +8,8 @@ import { openBrowser } from './devtools.ts'
 import { installChromium } from './install-chromium.ts'
 
 const folder = join(root, 'docs', 'images')
+/** Enough to see what there is. */
+const heightMax = 1700
 const looks = {
   'page-light': { width: 1280, height: 900, mobile: false, theme: 'light' },
   'page-phone-dark': { width: 360, height: 740, mobile: true, theme: 'dark' },
@@ -31,7 +33,7 @@ for (const [name, look] of Object.entries(looks)) {
   await tab.goto(url)
   await sleep(2500)
   await tab.evaluate("document.getElementById('p-cloud-events-17').click()")
-  writeFileSync(join(folder, `${name}.png`), await tab.screenshot())
+  writeFileSync(join(folder, `${name}.png`), await tab.screenshot(heightMax))
   process.stdout.write(`${join('docs', 'images', `${name}.png`)}\n`)
   await tab.close()
 }
