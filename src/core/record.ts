@@ -134,23 +134,27 @@ export class RecordView {
     const resume = this.#at
     this.#at = this.#headersStart
     let found = false
-    this.headerCount = this.#varint()
-    for (let left = this.headerCount; left > 0 && !found; left--) {
-      const nameBytes = this.#varint()
-      const nameAt = this.#at
-      this.#at += nameBytes
-      const valueBytes = this.#varint()
-      const fits = whole ? nameBytes === name.length : nameBytes >= name.length
-      if (fits && valueBytes >= 0 && this.#nameIs(nameAt, name)) {
-        this.headerStart = this.#at
-        this.headerEnd = this.#at + valueBytes
-        found = true
+    try {
+      this.headerCount = this.#varint()
+      for (let left = this.headerCount; left > 0 && !found; left--) {
+        const nameBytes = this.#varint()
+        const nameAt = this.#at
+        this.#at += nameBytes
+        const valueBytes = this.#varint()
+        const fits = whole ? nameBytes === name.length : nameBytes >= name.length
+        if (fits && valueBytes >= 0 && this.#nameIs(nameAt, name)) {
+          this.headerStart = this.#at
+          this.headerEnd = this.#at + valueBytes
+          found = true
+        }
+        this.#at += Math.max(valueBytes, 0)
+        if (nameBytes < 0 || this.#at > this.#headersEnd)
+          throw new RecordFormatError('a header reaches beyond its record')
       }
-      this.#at += Math.max(valueBytes, 0)
-      if (nameBytes < 0 || this.#at > this.#headersEnd)
-        throw new RecordFormatError('a header reaches beyond its record')
+    } finally {
+      // Whoever asked for no more than a trace goes on to the next record all the same.
+      this.#at = resume
     }
-    this.#at = resume
     return found
   }
 

@@ -25,6 +25,7 @@ const secretKeys = [
   'postgresUrl',
   'redisUrls',
   'connectionString',
+  'otlpHeaders',
   'sasl',
   'authorization',
 ]

@@ -26,6 +26,7 @@ export const limits: DecodeLimits = {
   eventPastMsMax: 30 * dayMs,
   eventFutureMsMax: dayMs,
   valueBytesMax: 4_000_000,
+  tracedMax: 0,
 }
 
 export interface EventSpec {

@@ -12,6 +12,7 @@ import { TallyWriter } from '../../core/tally.ts'
 import { type Reject, reject, type Verdict } from '../../core/verdict.ts'
 import type { ConsumerDefinition } from '../../define.ts'
 import type { DecodeLimits } from './port.ts'
+import { contextOf, TracedRecords, writeTraced } from './traced.ts'
 
 const noBytes = new Uint8Array(0)
 
@@ -48,6 +49,7 @@ export function decodeBatch(
   const copies = new Map<number, CopyWriter>()
   const codes: Record<string, number> = {}
   let rejects: CopyWriter | null = null
+  const traced = limits.tracedMax === 0 ? null : new TracedRecords(limits.tracedMax)
   let unlabelled = 0
   let records = 0
   let rows = 0
@@ -103,6 +105,12 @@ export function decodeBatch(
           const headers = verdict?.kind === 'reject' ? headersOf(record) : null
           nextInRun++
           records++
+          const context = traced === null ? null : contextOf(record, event)
+          if (context !== null) {
+            const row = verdict === null ? rows : -1
+            const code = verdict?.kind === 'reject' ? verdict.code : null
+            traced?.add({ ...context, slice: index, offset: record.offset, row, reject: code })
+          }
           if (verdict !== null) {
             if (verdict.kind === 'skip') skips++
             else {
@@ -131,8 +139,11 @@ export function decodeBatch(
             }
             family[rows] = at
             entryStart[rows] = entries.length
-            if (event.envelope === null) entries.write(bytes, event.entryStart, event.entryEnd)
-            else entries.write(event.envelope, 0, event.envelope.length)
+            const own = event.envelope
+            const start = own === null ? event.entryStart : 0
+            const end = own === null ? event.entryEnd : own.length
+            if (context === null) entries.write(own ?? bytes, start, end)
+            else writeTraced(entries, own ?? bytes, start, end, context)
             entryEnd[rows] = entries.length
           }
           if (!again) {
@@ -200,6 +211,7 @@ export function decodeBatch(
     tally: tally?.finish() ?? null,
     families,
     entryBytes: entries.finish(),
+    traced: traced?.found ?? [],
   }
 }
 

@@ -1,0 +1,90 @@
+/**
+ * Which records of a batch their producers follow, found where the bytes are. The Kafka header `traceparent` counts, and without a good one the
+ * CloudEvents extension of that name. Nothing here can fail a record: what is malformed is left out.
+ *
+ * An event that came with the header alone is given the extension in its entry, so that a stream's reader can go on with the trace. It carries the
+ * producer's own context: the extension is about where an event was made, not about who handed it on last.
+ */
+import type { TracedRecord } from '../../core/batch.ts'
+import type { ByteWriter } from '../../core/bytes.ts'
+import type { EventView } from '../../core/event.ts'
+import { RecordFormatError, type RecordView } from '../../core/record.ts'
+import { readSampled, readState, type TraceContext, traceparentOf } from '../../core/trace-context.ts'
+
+export class TracedRecords {
+  /** At most so many as may be; of the others, too, the entry carries the context. */
+  readonly found: TracedRecord[] = []
+  readonly #most: number
+
+  constructor(most: number) {
+    this.#most = most
+  }
+
+  add(record: TracedRecord): void {
+    if (this.found.length < this.#most) this.found.push(record)
+  }
+}
+
+/** Of a record that its decoder has just read; null: nobody follows it. */
+export function contextOf(record: RecordView, event: EventView): TraceContext | null {
+  try {
+    return inHeaders(record) ?? inExtensions(event.extensions)
+  } catch (error) {
+    if (error instanceof RecordFormatError) return null
+    throw error
+  }
+}
+
+function inHeaders(record: RecordView): TraceContext | null {
+  if (!record.header('traceparent')) return null
+  const ids = readSampled(record.bytes, record.headerStart, record.headerEnd)
+  if (ids === null) return null
+  const state = record.header('tracestate') ? readState(record.bytes, record.headerStart, record.headerEnd) : null
+  return { ...ids, state }
+}
+
+/** Extensions are JSON as the decoders write it, without white space: a quotation mark within a string has a backslash before it. */
+function inExtensions(extensions: Buffer | null): TraceContext | null {
+  const parent = extensions === null ? null : textOf(extensions, 'traceparent')
+  const ids = parent === null ? null : readSampled(parent, 0, parent.length)
+  if (ids === null) return null
+  const state = textOf(extensions as Buffer, 'tracestate')
+  return { ...ids, state: state === null || state.includes('\\') ? null : readState(state, 0, state.length) }
+}
+
+function textOf(extensions: Buffer, name: string): Buffer | null {
+  const member = `"${name}":"`
+  const at = extensions.indexOf(member)
+  if (at < 0) return null
+  const start = at + member.length
+  return extensions.subarray(start, extensions.indexOf('"', start))
+}
+
+/** An event in JSON, bytes[start, end), with the context that came beside it; as it is where it has one of its own. */
+export function writeTraced(
+  entries: ByteWriter,
+  bytes: Buffer,
+  start: number,
+  end: number,
+  context: TraceContext,
+): void {
+  if (hasOwnContext(bytes, start, end)) {
+    entries.write(bytes, start, end)
+    return
+  }
+  const { state } = context
+  const members = `"traceparent":"${traceparentOf(context)}",${state === null ? '' : `"tracestate":${JSON.stringify(state)},`}`
+  // Never an empty object: an event has an id.
+  const inside = bytes.indexOf('{', start) + 1
+  entries.write(bytes, start, inside)
+  entries.write(Buffer.from(members, 'latin1'), 0, members.length)
+  entries.write(bytes, inside, end)
+}
+
+/** Also one that says null: no member may be there twice. */
+function hasOwnContext(bytes: Buffer, start: number, end: number): boolean {
+  const event = bytes.subarray(start, end)
+  if (!event.includes('"trace')) return false
+  const members = JSON.parse(event.toString('utf8')) as object
+  return Object.hasOwn(members, 'traceparent') || Object.hasOwn(members, 'tracestate')
+}
