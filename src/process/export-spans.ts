@@ -6,7 +6,6 @@ import type { Logger } from 'pino'
 import type { Sleep } from '../core/backoff.ts'
 import { encodeSpans, parseHeaders, type Resource, type Span } from '../core/otlp.ts'
 import type { Metrics } from '../core/registry.ts'
-import { hidePassword } from '../core/settings-kinds.ts'
 
 export interface ExporterOptions {
   /** Base URL. */
@@ -38,6 +37,8 @@ const pauseDefaultMs = 30_000
 export function openExporter(options: ExporterOptions): Exporter {
   const { resource, clock, metrics, logger, pauseMs = pauseDefaultMs } = options
   const url = tracesUrl(options.endpoint)
+  // For the log: neither login nor query, which may hold a key.
+  const { host: receiver } = new URL(url)
   const headers = { 'content-type': 'application/json', ...parseHeaders(options.headers) }
   const spansOf = (outcome: 'exported' | 'dropped' | 'failed') => metrics.counter('trace_spans_total', { outcome })
   const [exported, dropped, failed] = [spansOf('exported'), spansOf('dropped'), spansOf('failed')]
@@ -70,7 +71,7 @@ export function openExporter(options: ExporterOptions): Exporter {
         const turnedDown = await post(spans, timeoutMs)
         exported.add(spans.length - turnedDown)
         failed.add(turnedDown)
-        if (isFailing) logger.info({ receiver: hidePassword(url) }, 'the receiver of traces takes them again')
+        if (isFailing) logger.info({ receiver }, 'the receiver of traces takes them again')
         isFailing = false
       } catch (error) {
         failed.add(spans.length)
@@ -78,7 +79,7 @@ export function openExporter(options: ExporterOptions): Exporter {
         const level = isFailing ? 'debug' : 'warn'
         isFailing = true
         logger[level](
-          { receiver: hidePassword(url), reason: reasonOf(error), pauseMs },
+          { receiver, reason: reasonOf(error), pauseMs },
           'the receiver of traces does not take them: what is traced now may be lost, nothing else is',
         )
         return

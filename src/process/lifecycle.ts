@@ -21,6 +21,7 @@ import { atMost } from './at-most.ts'
 import { connectPostgres } from './connect-postgres.ts'
 import { partitionLags, sumOf } from './lag.ts'
 import type { LoadedConsumer } from './load-consumer.ts'
+import { openLogLevel } from './log-level.ts'
 import { watchLoop } from './loop-watch.ts'
 import { observeProcess } from './observe.ts'
 import { openRooms } from './open-rooms.ts'
@@ -192,6 +193,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     ready: () => health.ready(),
     status,
     page: pageRoutes(() => watch.picture(), options.replica),
+    logLevel: openLogLevel(logger, { ...clock, signal: stop.signal }),
     logger,
   })
   stack.defer(() => admin.close())
