@@ -169,9 +169,18 @@ test('a busy world: retries are told within the span of their room, a bounded nu
     if (commits++ < 20) throw new TransientError('POSTGRES_BUSY', 'secret words of a driver')
     return commit(apply)
   }
-  const process = startProcess(house, { lanes: 1, tracerOf: traces.tracerOf })
+  const logged: (string | undefined)[] = []
+  const process = startProcess(house, {
+    lanes: 1,
+    tracerOf: traces.tracerOf,
+    observe: { retrying: (_room, _error, _attempt, _delayMs, traceId) => void logged.push(traceId) },
+  })
   for (let partition = 0; partition < 4; partition++) house.produce(partition, ...some(30))
   await drained(house, traces, process)
+  assert.equal(logged.length, 20)
+  const roots = traces.spans.filter(isRoot).map(({ context }) => context.traceId)
+  assert.ok(logged.some((traceId) => traceId !== undefined && roots.includes(traceId)))
+  assert.ok(logged.every((traceId) => traceId === undefined || roots.includes(traceId)))
   const persists = traces.spans.filter(({ name }) => name === 'persist cloud_events')
   const told = persists.flatMap(({ moments }) => moments)
   assert.ok(told.length > 0 && told.length <= 8, `${told.length}`)
