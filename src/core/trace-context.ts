@@ -40,13 +40,18 @@ function isId(bytes: Uint8Array, start: number, end: number): boolean {
   return some
 }
 
-/** The ids of a `traceparent` in [start, end); null where it is malformed or not sampled. */
-export function readSampled(bytes: Buffer, start: number, end: number): Omit<TraceContext, 'state'> | null {
+/** The ids of a `traceparent` in [start, end); null where it is malformed. */
+export function readParent(
+  bytes: Buffer,
+  start: number,
+  end: number,
+): Omit<TraceContext, 'state'> | 'unsampled' | null {
   const size = end - start
   if (size < textBytes) return null
   const flags = hexByte(bytes, start + 53)
+  if (flags < 0) return null
   // Most are not sampled, and nothing more needs to be known of them.
-  if (flags < 0 || (flags & 1) === 0) return null
+  if ((flags & 1) === 0) return 'unsampled'
   const version = hexByte(bytes, start)
   if (version < 0 || version === 0xff) return null
   // A later version may say more behind another dash.

@@ -36,7 +36,7 @@ const partition = 3
 const attributes = (id: string) => ({ specversion: '1.0', id, source: '/traces', type: 'com.bss.order.placed' })
 
 /** What a producer with OpenTelemetry sends: the event, and its context in a header. */
-async function send(world: World, messages: readonly { value: string; headers: Record<string, string> }[]) {
+async function send(world: World, messages: readonly { value: string; headers: Record<string, string | Buffer> }[]) {
   const producer = world.kafka.producer()
   await producer.connect()
   await producer.send({ topic, messages: messages.map((one) => ({ ...one, partition })) })

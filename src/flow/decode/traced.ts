@@ -9,7 +9,7 @@ import type { TracedRecord } from '../../core/batch.ts'
 import type { ByteWriter } from '../../core/bytes.ts'
 import type { EventView } from '../../core/event.ts'
 import { RecordFormatError, type RecordView } from '../../core/record.ts'
-import { readSampled, readState, type TraceContext, traceparentOf } from '../../core/trace-context.ts'
+import { readParent, readState, type TraceContext, traceparentOf } from '../../core/trace-context.ts'
 
 export class TracedRecords {
   /** At most so many as may be; of the others, too, the entry carries the context. */
@@ -27,33 +27,38 @@ export class TracedRecords {
 
 /** Of a record that its decoder has just read; null: nobody follows it. */
 export function contextOf(record: RecordView, event: EventView): TraceContext | null {
+  const found = inHeaders(record) ?? inExtensions(event.extensions)
+  return found === 'unsampled' ? null : found
+}
+
+type Found = TraceContext | 'unsampled' | null
+
+function inHeaders(record: RecordView): Found {
   try {
-    return inHeaders(record) ?? inExtensions(event.extensions)
+    if (!record.header('traceparent')) return null
+    const parent = readParent(record.bytes, record.headerStart, record.headerEnd)
+    if (parent === null || parent === 'unsampled') return parent
+    const hasState = record.header('tracestate')
+    return { ...parent, state: hasState ? readState(record.bytes, record.headerStart, record.headerEnd) : null }
   } catch (error) {
     if (error instanceof RecordFormatError) return null
     throw error
   }
 }
 
-function inHeaders(record: RecordView): TraceContext | null {
-  if (!record.header('traceparent')) return null
-  const ids = readSampled(record.bytes, record.headerStart, record.headerEnd)
-  if (ids === null) return null
-  const state = record.header('tracestate') ? readState(record.bytes, record.headerStart, record.headerEnd) : null
-  return { ...ids, state }
-}
-
 /** Extensions are JSON as the decoders write it, without white space: a quotation mark within a string has a backslash before it. */
-function inExtensions(extensions: Buffer | null): TraceContext | null {
-  const parent = extensions === null ? null : textOf(extensions, 'traceparent')
-  const ids = parent === null ? null : readSampled(parent, 0, parent.length)
-  if (ids === null) return null
-  const state = textOf(extensions as Buffer, 'tracestate')
-  return { ...ids, state: state === null || state.includes('\\') ? null : readState(state, 0, state.length) }
+function inExtensions(extensions: Buffer | null): Found {
+  const text = extensions === null ? null : textOf(extensions, parentMember)
+  const parent = text === null ? null : readParent(text, 0, text.length)
+  if (parent === null || parent === 'unsampled') return parent
+  const state = textOf(extensions as Buffer, stateMember)
+  return { ...parent, state: state === null || state.includes('\\') ? null : readState(state, 0, state.length) }
 }
 
-function textOf(extensions: Buffer, name: string): Buffer | null {
-  const member = `"${name}":"`
+const parentMember = Buffer.from('"traceparent":"')
+const stateMember = Buffer.from('"tracestate":"')
+
+function textOf(extensions: Buffer, member: Buffer): Buffer | null {
   const at = extensions.indexOf(member)
   if (at < 0) return null
   const start = at + member.length
