@@ -72,13 +72,15 @@ export class RecordView {
   /** `bytes` are unpacked. */
   open(bytes: Buffer, run: Omit<RecordRun, 'bytes'>): void {
     this.bytes = bytes
-    this.#at = 0
+    this.#headersEnd = 0
     this.#baseOffset = run.baseOffset
     this.#fixedTimestamp = run.appendTime
     this.#baseTimestampMs = run.appendTime ? run.maxTimestampMs : run.baseTimestampMs
   }
 
+  /** Begins where the record before ended, whatever has been asked of that one. */
   next(): void {
+    this.#at = this.#headersEnd
     const length = this.#varint()
     const end = this.#at + length
     if (length < 0 || end > this.bytes.length) throw new RecordFormatError('a record is longer than its batch')
@@ -97,7 +99,6 @@ export class RecordView {
     this.#headersStart = this.#at
     this.#headersEnd = end
     if (this.#at > end) throw new RecordFormatError('a key or value reaches beyond its record')
-    this.#at = end
   }
 
   /** A zigzag varint of up to 64 bits, exact up to 2^53: the sign is set aside before the rest is summed. */
@@ -131,29 +132,23 @@ export class RecordView {
   }
 
   #find(name: string, whole: boolean): boolean {
-    const resume = this.#at
     this.#at = this.#headersStart
     let found = false
-    try {
-      this.headerCount = this.#varint()
-      for (let left = this.headerCount; left > 0 && !found; left--) {
-        const nameBytes = this.#varint()
-        const nameAt = this.#at
-        this.#at += nameBytes
-        const valueBytes = this.#varint()
-        const fits = whole ? nameBytes === name.length : nameBytes >= name.length
-        if (fits && valueBytes >= 0 && this.#nameIs(nameAt, name)) {
-          this.headerStart = this.#at
-          this.headerEnd = this.#at + valueBytes
-          found = true
-        }
-        this.#at += Math.max(valueBytes, 0)
-        if (nameBytes < 0 || this.#at > this.#headersEnd)
-          throw new RecordFormatError('a header reaches beyond its record')
+    this.headerCount = this.#varint()
+    for (let left = this.headerCount; left > 0 && !found; left--) {
+      const nameBytes = this.#varint()
+      const nameAt = this.#at
+      this.#at += nameBytes
+      const valueBytes = this.#varint()
+      const fits = whole ? nameBytes === name.length : nameBytes >= name.length
+      if (fits && valueBytes >= 0 && this.#nameIs(nameAt, name)) {
+        this.headerStart = this.#at
+        this.headerEnd = this.#at + valueBytes
+        found = true
       }
-    } finally {
-      // Whoever asked for no more than a trace goes on to the next record all the same.
-      this.#at = resume
+      this.#at += Math.max(valueBytes, 0)
+      if (nameBytes < 0 || this.#at > this.#headersEnd)
+        throw new RecordFormatError('a header reaches beyond its record')
     }
     return found
   }
@@ -179,7 +174,6 @@ export class RecordView {
 
   /** All headers in order; for the slow paths (binary mode, rejects). `start` is -1 where the value is null. */
   headers(): { name: string; start: number; end: number }[] {
-    const resume = this.#at
     this.#at = this.#headersStart
     const all: { name: string; start: number; end: number }[] = []
     for (let left = this.#varint(); left > 0; left--) {
@@ -194,7 +188,6 @@ export class RecordView {
       const name = this.#nameAt(all.length, nameAt, nameBytes)
       all.push({ name, start: valueBytes < 0 ? -1 : start, end: this.#at })
     }
-    this.#at = resume
     return all
   }
 }

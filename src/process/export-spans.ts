@@ -20,6 +20,8 @@ export interface ExporterOptions {
 }
 
 export interface Exporter {
+  /** Host and port. */
+  readonly receiver: string
   /** All of them or none. */
   add(spans: readonly Span[]): void
   /** Sends what waits, unless the receiver has just failed. Takes as long as one request may at the end. */
@@ -96,6 +98,7 @@ export function openExporter(options: ExporterOptions): Exporter {
 
   const running = run()
   return {
+    receiver,
     add(spans) {
       if (waiting.length + spans.length > waitingMax) dropped.add(spans.length)
       else for (const span of spans) waiting.push(span)

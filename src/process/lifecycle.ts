@@ -237,6 +237,7 @@ async function openTraces(
     logger,
   })
   stack.defer(() => atMost(exporter.close(), clock.sleep))
+  logger.info({ receiver: exporter.receiver, ratio: settings.traceRatio }, 'traces are on')
   const { topic, table } = consumer.definition
   const group = settings.group || consumer.name
   return (lane) =>
