@@ -151,11 +151,11 @@ class TracedBatch implements BatchTrace {
       return null
     }
     this.#batch = batch
-    // Arrivals are forgotten when a partition is settled; now they are all there.
-    const takenOf = (slice: number, offset: number) => this.#states[slice]?.arrivals.beyond(offset)?.takenMs
-    const all = batch.slices.map(({ firstOffset }, slice) => takenOf(slice, firstOffset) ?? this.#begunMs)
-    this.#takenMs = Math.min(this.#begunMs, ...all)
-    this.#takenOf = batch.traced.map(({ slice, offset }) => takenOf(slice, offset) ?? this.#takenMs)
+    // Arrivals are forgotten when a partition is settled; now they are all there. The time of day may have been set since.
+    const takenOf = (slice: number, offset: number) =>
+      Math.min(this.#begunMs, this.#states[slice]?.arrivals.beyond(offset)?.takenMs ?? this.#begunMs)
+    this.#takenMs = Math.min(...batch.slices.map(({ firstOffset }, slice) => takenOf(slice, firstOffset)))
+    this.#takenOf = batch.traced.map(({ slice, offset }) => takenOf(slice, offset))
     return this
   }
 
