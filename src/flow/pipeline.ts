@@ -132,16 +132,10 @@ export async function flow(
   const decoded = stage(consumed, { ahead: 2, width: 2, abort, clock: clocks.decode }, decode)
   const persisted = stage(decoded, { ahead: 1, width: 1, abort, clock: clocks.persist }, persist)
   const published = stage(persisted, { ahead: 1, width: 1, abort, clock: clocks.publish }, publish)
-  try {
-    for await (const { states, packed, trace } of published) {
-      lane.finished(packed)
-      for (const state of states) rooms.settle.note(state)
-      trace?.end()
-    }
-  } catch (error) {
-    // The stages have waited for all that was under way.
-    tracer?.abandon(error)
-    throw error
+  for await (const { states, packed, trace } of published) {
+    lane.finished(packed)
+    for (const state of states) rooms.settle.note(state)
+    trace?.end()
   }
 }
 

@@ -11,8 +11,11 @@ import type { Stored } from './persist/port.ts'
 export interface LaneTracer {
   /** The lane has pulled this batch. */
   begin(packed: Packed, states: readonly PartitionState[]): BatchTrace
-  /** Nothing of what was begun and has not ended will come to an end of its own. */
-  abandon(error: unknown): void
+  /**
+   * The hallway has thrown this: nothing of what was begun and has not ended will come to an end of its own. Answers the trace of the batch that
+   * it was about, where that one is followed.
+   */
+  abandon(error: unknown): string | undefined
 }
 
 export interface BatchTrace {

@@ -61,6 +61,9 @@ function plainError(error: unknown): unknown {
   return { type: error.name, message: saidBy(error), ...(code !== undefined && { code }), stack: stackOf(error) }
 }
 
+/** Of a line about a traced batch. The field is called as OpenTelemetry calls it in logs, so that whoever reads both finds one by the other. */
+export const inTrace = (traceId: string | undefined) => (traceId === undefined ? {} : { trace_id: traceId })
+
 function through(write: (line: string) => void): Writable {
   return new Writable({
     write(chunk, _, done) {

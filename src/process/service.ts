@@ -22,6 +22,7 @@ import type { LaneTracer } from '../flow/trace.ts'
 import { Assignment } from './assignment.ts'
 import { atMost } from './at-most.ts'
 import { createHealth, type Health, type Phase } from './health.ts'
+import { inTrace } from './log.ts'
 import { type LaneObserver, lagRecords, observeLane, workOf } from './observe.ts'
 import type { OpenRooms } from './open-rooms.ts'
 import { serveLanes } from './serve-lanes.ts'
@@ -156,15 +157,7 @@ export function openService(options: ServiceOptions): Service {
     if (attempt + 1 >= downAfterAttempts) down.set(server, clock.steadyMs() + delayMs + settings.redisTimeoutMs)
     const level = attempt === 0 || (attempt & (attempt + 1)) === 0 ? 'warn' : 'debug'
     logger[level](
-      {
-        room,
-        code: error.code,
-        attempt,
-        delayMs: Math.round(delayMs),
-        reason: error.message,
-        // As OpenTelemetry names it in logs of others: whoever reads them together finds one by the other.
-        ...(traceId !== undefined && { trace_id: traceId }),
-      },
+      { room, code: error.code, attempt, delayMs: Math.round(delayMs), reason: error.message, ...inTrace(traceId) },
       'trying again',
     )
   }

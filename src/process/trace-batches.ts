@@ -53,7 +53,13 @@ export function openLaneTracer(lane: number, options: TracerOptions): LaneTracer
       return trace
     },
     abandon(error) {
-      for (const trace of [...open]) trace.end(codeOf(error))
+      const code = codeOf(error)
+      const failed = [...open]
+        .filter((trace) => trace.failedMs(code) !== null)
+        .sort((a, b) => (a.failedMs(code) as number) - (b.failedMs(code) as number))
+      for (const trace of [...open]) trace.end(code)
+      // What failed first has ended the others.
+      return failed[0]?.isFollowed ? failed[0].traceId : undefined
     },
   }
 }
@@ -99,6 +105,16 @@ class TracedBatch implements BatchTrace {
 
   get traceId(): string {
     return this.#own().traceId
+  }
+
+  get isFollowed(): boolean {
+    return this.#batch !== null || this.#isChosen
+  }
+
+  /** When a room has thrown this. */
+  failedMs(code: string): number | null {
+    for (const { error, endMs } of this.#rooms.values()) if (error === code) return endMs
+    return null
   }
 
   #now(): number {
@@ -153,7 +169,7 @@ class TracedBatch implements BatchTrace {
   end(error: string | null = null): void {
     this.#ended()
     // Given up in decode/, by whom it was sampled is not known.
-    if (this.#batch === null && !this.#isChosen) return
+    if (!this.isFollowed) return
     const { clock, add, ...setting } = this.#options
     const consumed: RoomTimes = { startMs: this.#startMs, endMs: this.#begunMs, error: null, moments: [] }
     const story: Story = {

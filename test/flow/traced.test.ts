@@ -1,12 +1,12 @@
 /** A batch's spans end, whatever becomes of it: with it, or when its lane gives up what was under way. None is left open, and none is told twice. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { TransientError } from '../../src/core/errors.ts'
+import { LostError, TransientError } from '../../src/core/errors.ts'
 import type { Span } from '../../src/core/otlp.ts'
 import { names, type Outcome } from '../../src/core/trace-names.ts'
 import { openLaneTracer } from '../../src/process/trace-batches.ts'
 import { createRandom } from '../../src/simulate/random.ts'
-import { type EventSpec, nowMs } from './batches.ts'
+import { decode, type EventSpec, nowMs, pack, record } from './batches.ts'
 import { assertPromise, type House, isCaughtUp, openHouse, startProcess, until } from './house.ts'
 
 const clocks = (seed: number) => {
@@ -227,6 +227,30 @@ test('Redis is away: what is stored says so, and is followed again when the stre
   await drained(house, traces, process)
   const all = [...outcomes(traces.spans).values()].flat()
   assert.ok(all.includes('stored') && all.includes('published'), all.join())
+})
+
+test('what a lane is given up for is told with the trace of the batch that met it', async () => {
+  const traces = openTraces()
+  const tracer = traces.tracerOf(0)
+  const begun = (id: string, followed: boolean) => {
+    const packed = pack({ partition: 0, records: [record(0, { id })] })
+    const batch = decode(packed)
+    const traced = followed
+      ? [{ traceId: traceIdOf(1), spanId: producerSpan, state: null, slice: 0, offset: 0, row: 0, reject: null }]
+      : []
+    const trace = tracer.begin(packed, [])
+    return trace.decoded({ ...batch, traced })
+  }
+  const [older, younger] = [begun('a', true), begun('b', true)]
+  assert.equal(begun('c', false), null)
+  const lost = new LostError('FENCED', 'elsewhere')
+  older?.enter('publish')
+  younger?.enter('persist')
+  younger?.leave('persist', lost)
+  older?.leave('publish', lost)
+  assert.equal(tracer.abandon(lost), younger?.traceId)
+  assert.equal(tracer.open, 0)
+  assert.equal(tracer.abandon(lost), undefined)
 })
 
 test('a killed process leaves nothing open', async () => {
