@@ -1,5 +1,5 @@
 /** The pure heart of decode/: one packed batch through a consumer's decoder. Runs in the workers, and inline in memory.ts. */
-import type { CopyOfDay, Decoded, Packed, Slice } from '../../core/batch.ts'
+import type { CopyOfDay, Decoded, Packed, Slice, TracedRecord } from '../../core/batch.ts'
 import { ByteWriter } from '../../core/bytes.ts'
 import { CodecError, codecNames } from '../../core/codecs.ts'
 import { CopyWriter } from '../../core/copy.ts'
@@ -11,7 +11,7 @@ import { TallyWriter } from '../../core/tally.ts'
 import { type Reject, reject, type Verdict } from '../../core/verdict.ts'
 import type { ConsumerDefinition } from '../../define.ts'
 import type { DecodeLimits } from './port.ts'
-import { contextOf, TracedRecords, writeTraced } from './traced.ts'
+import { contextOf, writeTraced } from './traced.ts'
 import {
   type Clues,
   cluesOf,
@@ -59,7 +59,8 @@ export function decodeBatch(
   const copies = new Map<number, CopyWriter>()
   const codes: Record<string, number> = {}
   let rejects: CopyWriter | null = null
-  const traced = limits.tracedMax === 0 ? null : new TracedRecords(limits.tracedMax)
+  const { tracedMax } = limits
+  const traced: TracedRecord[] = []
   let unlabelled = 0
   let records = 0
   let rows = 0
@@ -115,11 +116,11 @@ export function decodeBatch(
           const headers = verdict?.kind === 'reject' ? headersOf(record) : null
           nextInRun++
           records++
-          const context = traced === null ? null : contextOf(record, event)
-          if (context !== null) {
+          const context = tracedMax === 0 ? null : contextOf(record, event)
+          if (context !== null && traced.length < tracedMax) {
             const row = verdict === null ? rows : -1
             const code = verdict?.kind === 'reject' ? verdict.code : null
-            traced?.add({ ...context, slice: index, offset: record.offset, row, reject: code })
+            traced.push({ ...context, slice: index, offset: record.offset, row, reject: code })
           }
           if (verdict !== null) {
             if (verdict.kind === 'skip') skips++
@@ -221,7 +222,7 @@ export function decodeBatch(
     tally: tally?.finish() ?? null,
     families,
     entryBytes: entries.finish(),
-    traced: traced?.found ?? [],
+    traced,
   }
 }
 

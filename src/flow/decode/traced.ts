@@ -5,25 +5,10 @@
  * An event that came with the header alone is given the extension in its entry, so that a stream's reader can go on with the trace. It carries the
  * producer's own context: the extension is about where an event was made, not about who handed it on last.
  */
-import type { TracedRecord } from '../../core/batch.ts'
 import type { ByteWriter } from '../../core/bytes.ts'
 import type { EventView } from '../../core/event.ts'
 import { RecordFormatError, type RecordView } from '../../core/record.ts'
 import { readParent, readState, type TraceContext, traceparentOf } from '../../core/trace-context.ts'
-
-export class TracedRecords {
-  /** At most so many as may be; of the others, too, the entry carries the context. */
-  readonly found: TracedRecord[] = []
-  readonly #most: number
-
-  constructor(most: number) {
-    this.#most = most
-  }
-
-  add(record: TracedRecord): void {
-    if (this.found.length < this.#most) this.found.push(record)
-  }
-}
 
 /** Of a record that its decoder has just read; null: nobody follows it. */
 export function contextOf(record: RecordView, event: EventView): TraceContext | null {
