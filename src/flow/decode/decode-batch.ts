@@ -119,8 +119,9 @@ export function decodeBatch(
           const context = tracedMax === 0 ? null : contextOf(record, event)
           if (context !== null && traced.length < tracedMax) {
             const row = verdict === null ? rows : -1
-            const code = verdict?.kind === 'reject' ? verdict.code : null
-            traced.push({ ...context, slice: index, offset: record.offset, row, reject: code })
+            const reject = verdict?.kind === 'reject' ? verdict.code : null
+            const { traceId, spanId, state } = context
+            traced.push({ traceId, spanId, state, slice: index, offset: record.offset, row, reject })
           }
           if (verdict !== null) {
             if (verdict.kind === 'skip') skips++
@@ -153,8 +154,8 @@ export function decodeBatch(
             const own = event.envelope
             const start = own === null ? event.entryStart : 0
             const end = own === null ? event.entryEnd : own.length
-            if (context === null) entries.write(own ?? bytes, start, end)
-            else writeTraced(entries, own ?? bytes, start, end, context)
+            if (context?.beside) writeTraced(entries, own ?? bytes, start, end, context)
+            else entries.write(own ?? bytes, start, end)
             entryEnd[rows] = entries.length
           }
           if (!again) {

@@ -10,21 +10,26 @@ import type { EventView } from '../../core/event.ts'
 import { RecordFormatError, type RecordView } from '../../core/record.ts'
 import { readParent, readState, type TraceContext, traceparentOf } from '../../core/trace-context.ts'
 
+export interface FoundContext extends TraceContext {
+  /** It came beside the event: what goes on without Kafka's headers lacks it. */
+  readonly beside: boolean
+}
+
 /** Of a record that its decoder has just read; null: nobody follows it. */
-export function contextOf(record: RecordView, event: EventView): TraceContext | null {
+export function contextOf(record: RecordView, event: EventView): FoundContext | null {
   const found = inHeaders(record) ?? inExtensions(event.extensions)
   return found === 'unsampled' ? null : found
 }
 
-type Found = TraceContext | 'unsampled' | null
+type Found = FoundContext | 'unsampled' | null
 
 function inHeaders(record: RecordView): Found {
   try {
     if (!record.header('traceparent')) return null
     const parent = readParent(record.bytes, record.headerStart, record.headerEnd)
     if (parent === null || parent === 'unsampled') return parent
-    const hasState = record.header('tracestate')
-    return { ...parent, state: hasState ? readState(record.bytes, record.headerStart, record.headerEnd) : null }
+    const state = record.header('tracestate') ? readState(record.bytes, record.headerStart, record.headerEnd) : null
+    return { ...parent, state, beside: true }
   } catch (error) {
     if (error instanceof RecordFormatError) return null
     throw error
@@ -36,8 +41,9 @@ function inExtensions(extensions: Buffer | null): Found {
   const text = extensions === null ? null : textOf(extensions, parentMember)
   const parent = text === null ? null : readParent(text, 0, text.length)
   if (parent === null || parent === 'unsampled') return parent
-  const state = textOf(extensions as Buffer, stateMember)
-  return { ...parent, state: state === null || state.includes('\\') ? null : readState(state, 0, state.length) }
+  const given = textOf(extensions as Buffer, stateMember)
+  const state = given === null || given.includes('\\') ? null : readState(given, 0, given.length)
+  return { ...parent, state, beside: false }
 }
 
 const parentMember = Buffer.from('"traceparent":"')
