@@ -38,10 +38,10 @@ const pauseDefaultMs = 30_000
 
 export function openExporter(options: ExporterOptions): Exporter {
   const { resource, clock, metrics, logger, pauseMs = pauseDefaultMs } = options
-  const url = tracesUrl(options.endpoint)
-  // For the log: neither login nor query, which may hold a key.
+  const { url, login } = tracesUrl(options.endpoint)
+  // For the log: without a query, which may hold a key.
   const { host: receiver } = new URL(url)
-  const headers = { 'content-type': 'application/json', ...parseHeaders(options.headers) }
+  const headers = { 'content-type': 'application/json', ...login, ...parseHeaders(options.headers) }
   const spansOf = (outcome: 'exported' | 'dropped' | 'failed') => metrics.counter('trace_spans_total', { outcome })
   const [exported, dropped, failed] = [spansOf('exported'), spansOf('dropped'), spansOf('failed')]
   const closing = new AbortController()
@@ -111,10 +111,16 @@ export function openExporter(options: ExporterOptions): Exporter {
   }
 }
 
-export function tracesUrl(endpoint: string): string {
+/** fetch takes no URL with a login in it, and would quote it. */
+export function tracesUrl(endpoint: string): { url: string; login: { authorization?: string } } {
   const url = new URL(endpoint)
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/v1/traces`
-  return url.href
+  const { username, password } = url
+  if (username === '' && password === '') return { url: url.href, login: {} }
+  url.username = ''
+  url.password = ''
+  const pair = [username, password].map(decodeURIComponent).join(':')
+  return { url: url.href, login: { authorization: `Basic ${Buffer.from(pair).toString('base64')}` } }
 }
 
 /** fetch says "fetch failed", and why in its cause. */

@@ -136,7 +136,11 @@ test('nobody listens, or nobody answers: told in words, and the end does not wai
   assert.deepEqual(second.counts(), { exported: 0, dropped: 0, failed: 1 })
 })
 
-test("a receiver's address may have a path, and keeps its query", () => {
-  assert.equal(tracesUrl('http://h:4318'), 'http://h:4318/v1/traces')
-  assert.equal(tracesUrl('https://h/otlp/?k=1'), 'https://h/otlp/v1/traces?k=1')
+test("a receiver's address may have a path, a query and a login, which is in no URL any more", () => {
+  assert.deepEqual(tracesUrl('http://h:4318'), { url: 'http://h:4318/v1/traces', login: {} })
+  assert.deepEqual(tracesUrl('https://h/otlp/?k=1'), { url: 'https://h/otlp/v1/traces?k=1', login: {} })
+  assert.deepEqual(tracesUrl('https://u:s3%2Fcret@h'), {
+    url: 'https://h/v1/traces',
+    login: { authorization: `Basic ${Buffer.from('u:s3/cret').toString('base64')}` },
+  })
 })
