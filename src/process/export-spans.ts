@@ -2,7 +2,7 @@
  * Hands spans to an OTLP receiver over HTTP. The flow never waits for it: spans queue up to a bound, beyond it a batch's spans are left out and
  * counted. A receiver that fails is left alone for a while, and the log says so once, until it takes spans again. Sends nothing twice: what failed is lost.
  */
-import { unescape } from 'node:querystring'
+import querystring from 'node:querystring'
 import type { Logger } from 'pino'
 import type { Sleep } from '../core/backoff.ts'
 import { encodeSpans, parseHeaders, type Resource, type Span } from '../core/otlp.ts'
@@ -120,7 +120,7 @@ export function tracesUrl(endpoint: string): { url: string; login: { authorizati
   if (username === '' && password === '') return { url: url.href, login: {} }
   url.username = ''
   url.password = ''
-  const pair = [username, password].map((part) => unescape(part)).join(':')
+  const pair = [username, password].map((part) => querystring.unescape(part)).join(':')
   return { url: url.href, login: { authorization: `Basic ${Buffer.from(pair).toString('base64')}` } }
 }
 
