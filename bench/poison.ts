@@ -1,9 +1,7 @@
 /** What bad records cost: the same process and the same number of records, clean and with one bad one in a thousand, in turns. */
-import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { simulate } from '../src/simulate/kafka.ts'
 import { median } from './median.ts'
-import { startReplica } from './replica.ts'
+import { pass } from './pass.ts'
 import { topic, unexplained, type World } from './world.ts'
 
 const sum = (numbers: Iterable<number>) => [...numbers].reduce((total, one) => total + one, 0)
@@ -48,33 +46,4 @@ async function produce(world: World, events: number, seed: number, share: number
     explain: unexplained,
   })
   return world.ends()
-}
-
-/** Records per second from these offsets on, stored and published. */
-async function pass(world: World, begins: ReadonlyMap<number, number>, records: number): Promise<number> {
-  const { sql, signal, logs } = world
-  await world.reset()
-  await sql.query(
-    `INSERT INTO ledger (consumer, topic, partition, start_offset, next_offset)
-     SELECT 'cloud-events', $1, * FROM unnest($2::int[], $3::bigint[], $3::bigint[])`,
-    [topic, [...begins.keys()], [...begins.values()]],
-  )
-  const replica = await startReplica(world.env(true), join(logs, 'replica.log'))
-  const from = performance.now()
-  let passed = 0
-  let movedAt = from
-  while (passed < records) {
-    await sleep(50, undefined, { signal })
-    const found = (await replica.status()).rooms.publish.records
-    if (found > passed) movedAt = performance.now()
-    else if (performance.now() - movedAt > 60_000)
-      throw new Error(`nothing has moved for a minute: ${passed} of ${records}`)
-    passed = found
-  }
-  const seconds = (performance.now() - from) / 1000
-  await replica.stop()
-  const { rows } = await sql.query('SELECT sum(stored + duplicated + rejected)::int AS passed FROM ledger')
-  // Of a part of the topic, the next part may be under way.
-  if (rows[0].passed < records) throw new Error(`${rows[0].passed} of ${records} records passed`)
-  return records / seconds
 }

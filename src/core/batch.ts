@@ -7,6 +7,8 @@
  */
 import { assert } from './errors.ts'
 import type { RecordRun } from './record.ts'
+import type { TraceContext } from './trace-context.ts'
+import type { RejectCode } from './verdict.ts'
 
 /** A covered range of one partition: [firstOffset, nextOffset), gaps of compaction and control records included. */
 export interface Range {
@@ -83,6 +85,15 @@ export interface Tally {
   readonly valueBytes: Uint32Array
 }
 
+/** A record whose producer follows it: its trace goes on here. */
+export interface TracedRecord extends TraceContext {
+  readonly slice: number
+  readonly offset: number
+  /** Index of its row; -1: it became none. */
+  readonly row: number
+  readonly reject: RejectCode | null
+}
+
 export interface CopyOfDay {
   readonly day: number
   readonly rows: number
@@ -107,6 +118,8 @@ export interface Decoded {
   readonly tally: Tally | null
   readonly families: readonly string[]
   readonly entryBytes: Uint8Array
+  /** The first few of those that are followed; empty where traces are off. */
+  readonly traced: readonly TracedRecord[]
 }
 
 /**

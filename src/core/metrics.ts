@@ -309,6 +309,12 @@ export const metricRows = {
     labels: ['code'],
     help: 'What the partition keeper could not do, by why; it tries again.',
   },
+  trace_spans_total: {
+    type: 'counter',
+    unit: 'spans',
+    labels: ['outcome'],
+    help: 'Spans `exported`, `dropped` because too many waited, `failed` because the receiver did not take them. Only where traces are on.',
+  },
   lost_total: {
     type: 'counter',
     unit: 'losses',

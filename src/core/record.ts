@@ -72,13 +72,15 @@ export class RecordView {
   /** `bytes` are unpacked. */
   open(bytes: Buffer, run: Omit<RecordRun, 'bytes'>): void {
     this.bytes = bytes
-    this.#at = 0
+    this.#headersEnd = 0
     this.#baseOffset = run.baseOffset
     this.#fixedTimestamp = run.appendTime
     this.#baseTimestampMs = run.appendTime ? run.maxTimestampMs : run.baseTimestampMs
   }
 
+  /** Begins where the record before ended, whatever has been asked of that one. */
   next(): void {
+    this.#at = this.#headersEnd
     const length = this.#varint()
     const end = this.#at + length
     if (length < 0 || end > this.bytes.length) throw new RecordFormatError('a record is longer than its batch')
@@ -97,7 +99,6 @@ export class RecordView {
     this.#headersStart = this.#at
     this.#headersEnd = end
     if (this.#at > end) throw new RecordFormatError('a key or value reaches beyond its record')
-    this.#at = end
   }
 
   /** A zigzag varint of up to 64 bits, exact up to 2^53: the sign is set aside before the rest is summed. */
@@ -131,7 +132,6 @@ export class RecordView {
   }
 
   #find(name: string, whole: boolean): boolean {
-    const resume = this.#at
     this.#at = this.#headersStart
     let found = false
     this.headerCount = this.#varint()
@@ -150,7 +150,6 @@ export class RecordView {
       if (nameBytes < 0 || this.#at > this.#headersEnd)
         throw new RecordFormatError('a header reaches beyond its record')
     }
-    this.#at = resume
     return found
   }
 
@@ -175,7 +174,6 @@ export class RecordView {
 
   /** All headers in order; for the slow paths (binary mode, rejects). `start` is -1 where the value is null. */
   headers(): { name: string; start: number; end: number }[] {
-    const resume = this.#at
     this.#at = this.#headersStart
     const all: { name: string; start: number; end: number }[] = []
     for (let left = this.#varint(); left > 0; left--) {
@@ -190,7 +188,6 @@ export class RecordView {
       const name = this.#nameAt(all.length, nameAt, nameBytes)
       all.push({ name, start: valueBytes < 0 ? -1 : start, end: this.#at })
     }
-    this.#at = resume
     return all
   }
 }

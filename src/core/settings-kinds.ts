@@ -47,6 +47,20 @@ export const wholeOrAuto = (min: number, max: number): Kind<number | Auto> =>
     `a whole number from ${min} to ${max}, or auto`,
   )
 
+/** Of a whole: 0.01 is one in a hundred. */
+export const share = kind<number>(
+  z
+    .union([
+      z.number(),
+      z
+        .string()
+        .regex(/^\s*(\d(\.\d{1,9})?|\.\d{1,9})\s*$/)
+        .transform(Number),
+    ])
+    .pipe(z.number().min(0).max(1)),
+  'a number from 0 to 1',
+)
+
 const byteUnits = { '': 1, KIB: 1024, MIB: 1024 ** 2, GIB: 1024 ** 3 } as const
 
 /** Bytes, also as 64MiB: nobody counts the zeros of 67108864. */
@@ -116,12 +130,18 @@ export const redisUrls = kind<readonly string[]>(
   (value) => (value.length === 0 ? 'off' : value.map(hidePassword).join(',')),
 )
 
+/**
+ * OpenTelemetry's own variables may be set for other processes, in other forms: they are judged only where they are used (settings-relations.ts).
+ */
+export const otlpEndpoint = kind<string>(z.string(), 'a URL like http://host:4318', hidePassword)
+export const otlpHeaders = kind<string>(z.string(), 'name=value, several separated by commas, values percent-encoded')
+
 function isAddress(given: string): boolean {
   const port = Number(addressPattern.exec(given)?.[1] ?? 0)
   return port >= 1 && port <= 65535
 }
 
-function isUrl(given: string, protocols: readonly string[]): boolean {
+export function isUrl(given: string, protocols: readonly string[]): boolean {
   return URL.canParse(given) && protocols.includes(new URL(given).protocol)
 }
 

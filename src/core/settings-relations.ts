@@ -2,6 +2,8 @@
  * What must hold between settings. Each row says which settings it is about and, in one sentence, why the relation matters; it is judged when all
  * of them parsed.
  */
+import { parseHeaders } from './otlp.ts'
+import { isUrl } from './settings-kinds.ts'
 import type { SettingName, Settings } from './settings-table.ts'
 
 interface Relation {
@@ -129,5 +131,15 @@ export const relations: readonly Relation[] = [
     ['redisUser', 'redisPassword'],
     'redisUser needs redisPassword',
     (s) => s.redisUser === '' || s.redisPassword !== '',
+  ),
+  relation(
+    ['traces', 'otlpEndpoint'],
+    'otlpEndpoint must be a URL like http://host:4318, of a receiver that takes OTLP over HTTP',
+    (s) => s.traces === 'off' || isUrl(s.otlpEndpoint, ['http:', 'https:']),
+  ),
+  relation(
+    ['traces', 'otlpHeaders'],
+    'otlpHeaders must read like name=value,name=value, values percent-encoded',
+    (s) => s.traces === 'off' || parseHeaders(s.otlpHeaders) !== null,
   ),
 ]

@@ -1,6 +1,7 @@
 /**
  * Every setting, one row each: its kind, its default, and one sentence with its consequence. Type, parser, `millrace settings` and the README's
- * table all come from here. The environment variable is MILLRACE_ and the name in capitals, unless the row names a shorter one.
+ * table all come from here. The environment variable is MILLRACE_ and the name in capitals, unless the row names another one: a shorter one, or
+ * OpenTelemetry's own.
  */
 
 import type { Kind } from './settings-kinds.ts'
@@ -236,8 +237,35 @@ export const rows = {
     'Admin ports that `millrace top` looks at; a name that stands for several hosts is all of them.',
   ),
   replica: row(k.name, '', 'Name of this process in logs and metrics; empty: host name and process id.'),
-  logLevel: row(k.choice('fatal', 'error', 'warn', 'info', 'debug', 'trace'), 'info', 'debug adds a line per batch.'),
+  logLevel: row(
+    k.choice('fatal', 'error', 'warn', 'info', 'debug', 'trace'),
+    'info',
+    'Least important lines still written; PUT /log-level on the admin port changes it while the process runs.',
+  ),
   logFormat: row(k.choice('auto', 'json', 'pretty'), 'auto', 'auto: lines for people on a terminal, JSON elsewhere.'),
+
+  // Traces
+  traces: row(
+    k.choice('off', 'on'),
+    'off',
+    'Sends spans to an OpenTelemetry receiver: of the events that their producers sample, and of their batches.',
+  ),
+  otlpEndpoint: row(
+    k.otlpEndpoint,
+    'http://127.0.0.1:4318',
+    'The receiver of traces, OTLP over HTTP in JSON; /v1/traces is added.',
+    { env: 'OTEL_EXPORTER_OTLP_ENDPOINT' },
+  ),
+  otlpHeaders: row(k.otlpHeaders, '', 'Sent to it with every request, say a token.', {
+    env: 'OTEL_EXPORTER_OTLP_HEADERS',
+    secret: 'whole',
+  }),
+  traceRatio: row(
+    k.share,
+    0.01,
+    'Share of the batches without a sampled event that are traced too; 0: only what producers sample.',
+  ),
+  traceServiceName: row(k.text, 'millrace', 'What this fleet is called in traces.', { env: 'OTEL_SERVICE_NAME' }),
 } as const
 
 export type SettingName = keyof typeof rows

@@ -17,6 +17,7 @@ import type { Lane, LaneBatch, PartitionState } from './lane.ts'
 import type { Foreign, PersistLane, Published, Stored } from './persist/port.ts'
 import type { Publish } from './publish/port.ts'
 import type { Settler } from './settle/settler.ts'
+import { type BatchTrace, inRoom, type LaneTracer } from './trace.ts'
 
 export interface Rooms {
   readonly decode: Decode
@@ -36,10 +37,15 @@ export interface Observer {
   storing(): void
   persisted(batch: Decoded, stored: Stored, states: readonly PartitionState[]): void
   published(batch: Decoded, entries: number): void
-  retrying(room: Room, error: TransientError, attempt: number, delayMs: number): void
+  retrying(room: Room, error: TransientError, attempt: number, delayMs: number, traceId?: string): void
+  /** Only where traces are on. */
+  readonly tracer?: LaneTracer | null
 }
 
-interface InHand extends LaneBatch {
+interface Traced extends LaneBatch {
+  readonly trace: BatchTrace | null
+}
+interface InHand extends Traced {
   readonly batch: Decoded
 }
 interface StoredInHand extends InHand {
@@ -59,20 +65,35 @@ export async function flow(
   const abort = (reason: unknown) => own.abort(reason)
   const { clocks } = observer
   const { absence } = rooms
-  const patiently = <T>(room: Room, work: () => Promise<T>) =>
-    retry(work, backoff, signal, (error, attempt, delayMs) => observer.retrying(room, error, attempt, delayMs))
+  const tracer = observer.tracer ?? null
+  /** In a room whose server may be busy: the same work again, and it is told each time. */
+  const patiently = <T>(
+    room: 'persist' | 'publish',
+    trace: BatchTrace | null,
+    work: () => Promise<T>,
+    failed: (error: TransientError) => void = () => {},
+  ) =>
+    inRoom(trace, room, () =>
+      retry(work, backoff, signal, (error, attempt, delayMs) => {
+        trace?.retrying(room, error, attempt)
+        observer.retrying(room, error, attempt, delayMs, trace?.traceId)
+        failed(error)
+      }),
+    )
 
   async function decode({ packed, states }: LaneBatch): Promise<InHand> {
-    return { batch: await rooms.decode.decode(packed, signal), states, packed }
+    const begun = tracer === null ? null : tracer.begin(packed, states)
+    const batch = await inRoom(begun, 'decode', () => rooms.decode.decode(packed, signal))
+    return { batch, states, packed, trace: begun === null ? null : begun.decoded(batch) }
   }
 
-  async function persist({ batch, states, packed }: InHand): Promise<StoredInHand> {
+  async function persist({ batch, states, packed, trace }: InHand): Promise<StoredInHand> {
     // Two batches are decoded at once; in order they are again here.
     advance(batch, states, 'decode')
     observer.decoded(batch)
     rooms.admit(batch)
     const published = states.map(notedSince)
-    const stored = await patiently('persist', () => {
+    const stored = await patiently('persist', trace, () => {
       observer.storing()
       return rooms.persist.persist(batch, published, signal)
     }).catch((error) => {
@@ -82,41 +103,39 @@ export async function flow(
     if (!batch.again) for (const [index, state] of states.entries()) note(state, published[index] as Published)
     advance(batch, states, 'persist')
     observer.persisted(batch, stored, states)
-    return { batch, states, packed, foreign: stored.foreign }
+    trace?.persisted(stored)
+    return { batch, states, packed, trace, foreign: stored.foreign }
   }
 
-  async function publish({ batch, states, packed, foreign }: StoredInHand): Promise<LaneBatch> {
+  async function publish({ batch, states, packed, trace, foreign }: StoredInHand): Promise<Traced> {
     // Passed by, its marks stay where they are, and the lane will come by again.
-    if (absence.passes(lane)) return { states, packed }
+    if (absence.passes(lane)) return { states, packed, trace }
     const streams = states.map((state) => state.streams)
     let entries: number
     try {
-      entries = await retry(
-        () => rooms.publish.publish(batch, foreign, streams, signal),
-        backoff,
-        signal,
-        (error, attempt, delayMs) => {
-          observer.retrying('publish', error, attempt, delayMs)
-          if (absence.failed(error)) throw error
-        },
-      )
+      const work = () => rooms.publish.publish(batch, foreign, streams, signal)
+      entries = await patiently('publish', trace, work, (error) => {
+        if (absence.failed(error)) throw error
+      })
     } catch (error) {
       if (!(error instanceof TransientError) || !absence.passes(lane)) throw error
-      return { states, packed }
+      return { states, packed, trace }
     }
     absence.succeeded()
     advance(batch, states, 'publish')
     observer.published(batch, entries)
-    return { states, packed }
+    trace?.published(entries)
+    return { states, packed, trace }
   }
 
   const consumed = lane.batches(signal)
   const decoded = stage(consumed, { ahead: 2, width: 2, abort, clock: clocks.decode }, decode)
   const persisted = stage(decoded, { ahead: 1, width: 1, abort, clock: clocks.persist }, persist)
   const published = stage(persisted, { ahead: 1, width: 1, abort, clock: clocks.publish }, publish)
-  for await (const { states, packed } of published) {
+  for await (const { states, packed, trace } of published) {
     lane.finished(packed)
     for (const state of states) rooms.settle.note(state)
+    trace?.end()
   }
 }
 

@@ -12,6 +12,7 @@ import { limitingRoom } from '../core/replicas.ts'
 import type { Settings } from '../core/settings.ts'
 import { readStatus, type Status } from '../core/status.ts'
 import { openBusiness } from '../core/tally.ts'
+import type { LaneTracer } from '../flow/trace.ts'
 import { startKeeper } from '../keeper/keeper.ts'
 import { pageRoutes } from '../live/page.ts'
 import { openWatch } from '../live/watch.ts'
@@ -20,6 +21,7 @@ import { atMost } from './at-most.ts'
 import { connectPostgres } from './connect-postgres.ts'
 import { partitionLags, sumOf } from './lag.ts'
 import type { LoadedConsumer } from './load-consumer.ts'
+import { openLogLevel } from './log-level.ts'
 import { watchLoop } from './loop-watch.ts'
 import { observeProcess } from './observe.ts'
 import { openRooms } from './open-rooms.ts'
@@ -88,6 +90,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     logger,
     metrics,
     business,
+    tracerOf: settings.traces === 'on' ? await openTraces(options, rooms.publishes, stack) : null,
     clock,
     drain,
     stop,
@@ -190,6 +193,7 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
     ready: () => health.ready(),
     status,
     page: pageRoutes(() => watch.picture(), options.replica),
+    logLevel: openLogLevel(logger, { ...clock, signal: stop.signal }),
     logger,
   })
   stack.defer(() => admin.close())
@@ -214,6 +218,30 @@ export async function runConsumer(options: LifecycleOptions): Promise<void> {
   logger.info({ topic, partitions, lanes: lanes.length, publishes, admin: admin.url }, 'serving')
   options.onServing?.(admin.url)
   await serving
+}
+
+/** Loaded only where they are on. */
+async function openTraces(
+  { settings, consumer, replica, version, logger, metrics, clock }: LifecycleOptions,
+  publishes: boolean,
+  stack: AsyncDisposableStack,
+): Promise<(lane: number) => LaneTracer> {
+  const { openExporter } = await import('./export-spans.ts')
+  const { openLaneTracer } = await import('./trace-batches.ts')
+  const exporter = openExporter({
+    endpoint: settings.otlpEndpoint,
+    headers: settings.otlpHeaders,
+    resource: { service: settings.traceServiceName, version, instance: replica },
+    clock,
+    metrics,
+    logger,
+  })
+  stack.defer(() => atMost(exporter.close(), clock.sleep))
+  logger.info({ receiver: exporter.receiver, ratio: settings.traceRatio }, 'traces are on')
+  const { topic, table } = consumer.definition
+  const group = settings.group || consumer.name
+  return (lane) =>
+    openLaneTracer(lane, { topic, table, group, publishes, ratio: settings.traceRatio, clock, add: exporter.add })
 }
 
 /** All threads. */

@@ -25,6 +25,7 @@ const secretKeys = [
   'postgresUrl',
   'redisUrls',
   'connectionString',
+  'otlpHeaders',
   'sasl',
   'authorization',
 ]
@@ -59,6 +60,9 @@ function plainError(error: unknown): unknown {
   const { code } = error as { code?: unknown }
   return { type: error.name, message: saidBy(error), ...(code !== undefined && { code }), stack: stackOf(error) }
 }
+
+/** Of a line about a traced batch. The field is called as OpenTelemetry calls it in logs, so that whoever reads both finds one by the other. */
+export const inTrace = (traceId: string | undefined) => (traceId === undefined ? {} : { trace_id: traceId })
 
 function through(write: (line: string) => void): Writable {
   return new Writable({

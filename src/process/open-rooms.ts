@@ -62,6 +62,8 @@ export interface OpenRoomsOptions {
 
 const hourMs = 3_600_000
 const valueBytesMax = 16 * 1024 * 1024
+/** Spans of single events, and links of a batch's span: enough to find one's way by, whatever producers sample. */
+const tracedMax = 32
 /** kafkajs restarts inside itself so many times in a row before the process would rather start anew. */
 const clientRestartsMax = 10
 
@@ -126,6 +128,7 @@ export async function openRooms(options: OpenRoomsOptions, stack: AsyncDisposabl
       eventPastMsMax: settings.eventPastDaysMax * dayMs,
       eventFutureMsMax: settings.eventFutureHoursMax * hourMs,
       valueBytesMax,
+      tracedMax: settings.traces === 'on' ? tracedMax : 0,
     },
     workers: settings.workers,
     now: nowMs,

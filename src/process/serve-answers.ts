@@ -1,5 +1,6 @@
 /**
- * Answers GET over HTTP, and nothing else: what is asked for is computed when it is asked for. The admin port and the page of `npm start` are made of it.
+ * Answers GET over HTTP, and PUT where a path takes one: what is asked for is computed when it is asked for. The admin port and the page of `npm start`
+ * are made of it.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -12,6 +13,16 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** What somebody wants changed. */
+export interface Asked {
+  readonly body: string
+  readonly query: URLSearchParams
+  /** Address and port of whoever asks, as far as this machine sees. */
+  readonly by: string
+}
+
+export type Get = () => Answer | Promise<Answer>
+
 export interface AnswersOptions {
   readonly host: string
   readonly port: number
@@ -20,7 +31,12 @@ export interface AnswersOptions {
   readonly portSetting: string
   readonly hostSetting: string
   /** By path. */
-  readonly routes: Readonly<Record<string, () => Answer | Promise<Answer>>>
+  readonly routes: Readonly<Record<string, Get>>
+  /**
+   * By path, which is also one of `routes`. PUT and not POST: a page of another site cannot make a browser send it without asking first, and nobody
+   * here answers that question.
+   */
+  readonly puts?: Readonly<Record<string, (asked: Asked) => Answer>>
   readonly onError: (error: unknown, path: string | undefined) => void
 }
 
@@ -36,21 +52,33 @@ export const json = (code: number, body: unknown): Answer => ({
   body: `${JSON.stringify(body)}\n`,
 })
 
+const putBytesMax = 1024
+
 export async function serveAnswers(options: AnswersOptions): Promise<Answers> {
-  const { host, routes, onError } = options
+  const { host, routes, puts = {}, onError } = options
 
   async function answer(request: IncomingMessage): Promise<Answer> {
-    const path = (request.url ?? '/').split('?', 1)[0] as string
+    const [path = '/', query = ''] = (request.url ?? '/').split('?', 2)
     const route = Object.hasOwn(routes, path) ? routes[path] : undefined
+    const put = Object.hasOwn(puts, path) ? puts[path] : undefined
+    if (request.method === 'PUT' && put !== undefined) {
+      const body = await bodyOf(request)
+      if (body === null) return json(413, { error: `more than ${putBytesMax} bytes` })
+      const { remoteAddress, remotePort } = request.socket
+      return put({ body, query: new URLSearchParams(query), by: `${remoteAddress}:${remotePort}` })
+    }
+    request.resume()
     if (route === undefined) return json(404, { error: 'not found', paths: Object.keys(routes) })
-    if (request.method !== 'GET' && request.method !== 'HEAD') return json(405, { error: 'only GET and HEAD' })
+    if (request.method !== 'GET' && request.method !== 'HEAD') {
+      const allow = put === undefined ? 'GET, HEAD' : 'GET, HEAD, PUT'
+      return { ...json(405, { error: `only ${allow}` }), headers: { allow } }
+    }
     return route()
   }
 
   const server = createServer(
     { requestTimeout: 10_000, headersTimeout: 5000, keepAliveTimeout: 5000 },
     (request, response) => {
-      request.resume()
       answer(request).then(
         (found) => send(request, response, found),
         (error: unknown) => {
@@ -75,13 +103,23 @@ export async function serveAnswers(options: AnswersOptions): Promise<Answers> {
   }
 }
 
+/** null: it is too long; what comes of it still is not kept. */
+async function bodyOf(request: IncomingMessage): Promise<string | null> {
+  const parts: Buffer[] = []
+  let bytes = 0
+  for await (const part of request as AsyncIterable<Buffer>) {
+    bytes += part.length
+    if (bytes <= putBytesMax) parts.push(part)
+  }
+  return bytes > putBytesMax ? null : Buffer.concat(parts).toString('utf8')
+}
+
 function send(request: IncomingMessage, response: ServerResponse, { code, type, body, headers }: Answer): void {
   response.writeHead(code, {
     'content-type': type,
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
     ...headers,
-    ...(code === 405 && { allow: 'GET, HEAD' }),
   })
   response.end(request.method === 'HEAD' ? undefined : body)
 }

@@ -10,6 +10,7 @@ import { flow } from '../flow/pipeline.ts'
 import type { Settler } from '../flow/settle/settler.ts'
 import type { Assignment } from './assignment.ts'
 import { forgottenBy } from './forgotten.ts'
+import { inTrace } from './log.ts'
 import type { LaneObserver } from './observe.ts'
 import type { OpenRooms } from './open-rooms.ts'
 
@@ -60,11 +61,15 @@ export function serveLanes(options: ServeLanesOptions): ServedLanes {
             either,
           )
         } catch (error) {
+          const traceId = observer.tracer?.abandon(error)
           if (!(error instanceof LostError) || signal.aborted) throw error
           relapses[index] = new AbortController()
           if (error.code === 'FENCED') metrics.counter('fenced_total').add()
           metrics.counter('lost_total', { code: error.code }).add()
-          logger.warn({ lane: index, code: error.code, reason: error.message }, 'lost: starting the lane over')
+          logger.warn(
+            { lane: index, code: error.code, reason: error.message, ...inTrace(traceId) },
+            'lost: starting the lane over',
+          )
           for (const clock of Object.values(observer.clocks)) clock.reset()
           absence.startsOver(lane)
           assignment.reset(lane)

@@ -18,9 +18,11 @@ import { Budget } from '../flow/budget.ts'
 import { Lane } from '../flow/lane.ts'
 import { notedSince } from '../flow/pipeline.ts'
 import { openSettler } from '../flow/settle/settler.ts'
+import type { LaneTracer } from '../flow/trace.ts'
 import { Assignment } from './assignment.ts'
 import { atMost } from './at-most.ts'
 import { createHealth, type Health, type Phase } from './health.ts'
+import { inTrace } from './log.ts'
 import { type LaneObserver, lagRecords, observeLane, workOf } from './observe.ts'
 import type { OpenRooms } from './open-rooms.ts'
 import { serveLanes } from './serve-lanes.ts'
@@ -67,6 +69,8 @@ export interface ServiceOptions {
   readonly metrics: Metrics
   /** What the consumer file counts. */
   readonly business?: Business | null
+  /** Only where traces are on: who follows the batches of a lane. */
+  readonly tracerOf?: ((lane: number) => LaneTracer) | null
   readonly clock: Clock
   /** Aborted: drain and return. */
   readonly drain: AbortSignal
@@ -146,14 +150,14 @@ export function openService(options: ServiceOptions): Service {
   const down = new Map<string, number>()
   const { random, sleep } = clock
   const backoff = { minMs: settings.retryBackoffMinMs, maxMs: settings.retryBackoffMaxMs, random, sleep }
-  const retrying = (room: Room, error: TransientError, attempt: number, delayMs: number) => {
+  const retrying = (room: Room, error: TransientError, attempt: number, delayMs: number, traceId?: string) => {
     metrics.counter('retries_total', { room, code: error.code }).add()
     if (room === 'publish') streamsInDoubt = true
     const server = error.code.split('_')[0]?.toLowerCase() ?? 'unknown'
     if (attempt + 1 >= downAfterAttempts) down.set(server, clock.steadyMs() + delayMs + settings.redisTimeoutMs)
     const level = attempt === 0 || (attempt & (attempt + 1)) === 0 ? 'warn' : 'debug'
     logger[level](
-      { room, code: error.code, attempt, delayMs: Math.round(delayMs), reason: error.message },
+      { room, code: error.code, attempt, delayMs: Math.round(delayMs), reason: error.message, ...inTrace(traceId) },
       'trying again',
     )
   }
@@ -241,7 +245,10 @@ export function openService(options: ServiceOptions): Service {
     logger.error({ partition, code, reason: message, remedy }, 'the partition stands still, the others go on')
 
   const sizes = { last: 0 }
-  const observers = lanes.map(() => observeLane(metrics, clock, sizes, retrying, options.business))
+  const observers = lanes.map(({ index }) => ({
+    ...observeLane(metrics, clock, sizes, retrying, options.business),
+    tracer: options.tracerOf?.(index) ?? null,
+  }))
 
   const kafkaSilentMs = Math.min(3 * settings.heartbeatMs + 2 * settings.fetchWaitMs + 1000, settings.progressTimeoutMs)
   const health = createHealth({

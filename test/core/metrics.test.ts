@@ -91,6 +91,7 @@ test('names, units and labels keep to one pattern, and no label is a person, a t
     'family',
     'server',
     'quantile',
+    'outcome',
   ]
   for (const [name, { type, unit, labels }] of Object.entries(metricRows)) {
     assert.equal(fullName(name as MetricName), `millrace_${name}`)

@@ -175,6 +175,8 @@ test('relations are asserted, with the values that break them', () => {
     { MILLRACE_REDIS: 'redis://a:1/2', MILLRACE_REDIS_CLUSTER: 'on' },
     { MILLRACE_REDIS_USER: 'u' },
     { MILLRACE_RETENTION_DAYS: '30' },
+    { MILLRACE_TRACES: 'on', OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4317' },
+    { MILLRACE_TRACES: 'on', OTEL_EXPORTER_OTLP_HEADERS: 'token' },
   ]
   const met = new Set<string>()
   for (const env of broken) {
@@ -202,6 +204,26 @@ test('every default is allowed, every variable is unique, and the table has a li
   const table = renderSettingsTable()
   for (const name of names) assert(table.includes(`| \`${name}\` | \`${envName(name)}\``), name)
   assert.equal(table.trim().split('\n').length, names.length + 2)
+})
+
+test("OpenTelemetry's own variables are taken, and those meant for somebody else harm nobody while traces are off", () => {
+  const theirs = { OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4317', OTEL_EXPORTER_OTLP_HEADERS: 'token' }
+  assert.equal(parse(theirs).settings.traces, 'off')
+  const { settings } = parse({
+    MILLRACE_TRACES: 'on',
+    OTEL_EXPORTER_OTLP_ENDPOINT: 'https://u:s3cret@collector:4318/otlp',
+    OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20s3cret',
+    OTEL_SERVICE_NAME: 'ingest',
+    MILLRACE_TRACE_RATIO: '.5',
+  })
+  assert.deepEqual([settings.traceServiceName, settings.traceRatio], ['ingest', 0.5])
+  assert.equal(showSetting('otlpEndpoint', settings), 'https://u:***@collector:4318/otlp')
+  assert.equal(showSetting('otlpHeaders', settings), '(set, hidden)')
+  for (const wrong of ['1.1', '-1', '10', '.', ' ', 'half'])
+    assert.match(
+      faultsOf(() => parse({ MILLRACE_TRACE_RATIO: wrong })),
+      /allowed: a number from 0 to 1/,
+    )
 })
 
 test('any text in any variable is accepted or refused in words', () => {

@@ -13,6 +13,8 @@ import { boardJson } from '../../dashboards/grafana/board.ts'
 import { codes } from '../../src/core/errors.ts'
 import { rooms } from '../../src/core/marks.ts'
 import { seriesNames } from '../../src/core/metrics.ts'
+import { rows } from '../../src/core/settings-table.ts'
+import { createLogger } from '../../src/process/log.ts'
 import { cases } from './alert-cases.ts'
 import { groupedBy, namedIn } from './promql.ts'
 
@@ -170,8 +172,32 @@ test('everything that Prometheus asks, and Grafana, stands in compose/observe.ya
   const asked = [...scrape.matchAll(/(?:targets: \[|replacement: )([a-z-]+):\d+/g)].map(([, host]) => host as string)
   for (const host of asked) assert.ok(host === 'localhost' || services.includes(host), host)
   for (const name of services.filter((one) => one.endsWith('-exporter'))) assert.ok(asked.includes(name), name)
-  const source = readFileSync(join(folder, 'grafana/provisioning/datasources/prometheus.yml'), 'utf8')
-  assert.ok(services.includes(/url: http:\/\/([a-z-]+):/.exec(source)?.[1] ?? ''))
+  const sources = [
+    'grafana/provisioning/datasources/prometheus.yml',
+    'grafana/provisioning/datasources/traces-and-logs.yml',
+  ]
+  const served = [...sources, 'loki/config.alloy'].flatMap((file) => [
+    ...readFileSync(join(folder, file), 'utf8').matchAll(/url += +"http:\/\/([a-z-]+):|url: http:\/\/([a-z-]+):/g),
+  ])
+  assert.equal(served.length, 4)
+  for (const [, one, other] of served) assert.ok(services.includes((one ?? other) as string), one ?? other)
+})
+
+test('logs and traces come to where compose/observe.yaml takes them', () => {
+  const compose = readFileSync(join(root, 'compose/observe.yaml'), 'utf8')
+  const { port } = new URL(rows.otlpEndpoint.byDefault as string)
+  assert.ok(compose.includes(`127.0.0.1:\${MILLRACE_OTLP_PORT:-${port}}:${port}`))
+  const alloy = readFileSync(join(folder, 'loki/config.alloy'), 'utf8')
+  // The fields of a line, by the names that the log gives them.
+  const lines: string[] = []
+  const settings = { logLevel: 'info', logFormat: 'json' } as const
+  createLogger({ settings, consumer: 'c', replica: 'r', write: (line) => lines.push(line) }).info('x')
+  const fields = Object.keys(JSON.parse(lines[0] as string))
+  const namesIn = (text = ''): string[] => text.match(/\w+(?= =)/g) ?? []
+  const read = namesIn(/expressions = \{(.*)\}/.exec(alloy)?.[1])
+  for (const name of read.filter((one) => one !== 'code' && one !== 'trace_id')) assert.ok(fields.includes(name), name)
+  for (const [, values] of alloy.matchAll(/values = \{(.*)\}/g))
+    for (const name of namesIn(values)) assert.ok(read.includes(name), name)
 })
 
 test('flow has the five rooms side by side, in their order', () => {

@@ -26,6 +26,7 @@ export const limits: DecodeLimits = {
   eventPastMsMax: 30 * dayMs,
   eventFutureMsMax: dayMs,
   valueBytesMax: 4_000_000,
+  tracedMax: 0,
 }
 
 export interface EventSpec {
@@ -34,6 +35,7 @@ export interface EventSpec {
   readonly type?: string
   readonly timeMs?: number
   readonly data?: unknown
+  readonly traceparent?: string
 }
 
 export function eventText({
@@ -42,8 +44,10 @@ export function eventText({
   type = 'com.x.cloud',
   timeMs = nowMs,
   data = { id },
+  traceparent,
 }: EventSpec): string {
-  return JSON.stringify({ specversion: '1.0', id, source, type, time: new Date(timeMs).toISOString(), data })
+  const time = new Date(timeMs).toISOString()
+  return JSON.stringify({ specversion: '1.0', id, source, type, time, traceparent, data })
 }
 
 /** A record that holds this event, or these very bytes. */

@@ -28,6 +28,7 @@ import { createMemoryStreams, type MemoryStreams, openMemoryPublish } from '../.
 import type { Publish } from '../../src/flow/publish/port.ts'
 import { openMemorySettle } from '../../src/flow/settle/memory.ts'
 import { openSettler } from '../../src/flow/settle/settler.ts'
+import type { LaneTracer } from '../../src/flow/trace.ts'
 import { Assignment } from '../../src/process/assignment.ts'
 import { type LaneObserver, observeLane } from '../../src/process/observe.ts'
 import { serveLanes } from '../../src/process/serve-lanes.ts'
@@ -102,6 +103,8 @@ export interface ProcessOptions {
   readonly publish?: (plain: Publish) => Publish
   readonly consume?: (plain: Consume) => Consume
   readonly observe?: Partial<Observer>
+  /** Traces are on. */
+  readonly tracerOf?: (lane: number) => LaneTracer
   readonly business?: Business
   readonly admit?: (batch: Decoded) => void
 }
@@ -219,12 +222,13 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
   const metrics = createMetrics({ processMetrics: false })
   const clock = { nowMs: () => nowMs, steadyMs: () => 0 }
   const observers = lanes.map(
-    (): LaneObserver => ({
+    ({ index }): LaneObserver => ({
       ...observeLane(metrics, clock, { last: 0 }, () => {}, options.business),
+      tracer: options.tracerOf?.(index) ?? null,
       ...options.observe,
     }),
   )
-  const decode = openMemoryDecode(definition, limits, () => nowMs)
+  const decode = openMemoryDecode(definition, { ...limits, tracedMax: options.tracerOf ? 4 : 0 }, () => nowMs)
   const { serving, compareStreams, catchUp, startOver } = serveLanes({
     lanes,
     observers,

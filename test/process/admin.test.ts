@@ -18,6 +18,10 @@ const options: AdminOptions = {
   live: () => live,
   ready: () => ({ ok: false, reasons: ['Redis is down'] }),
   status: () => status(),
+  logLevel: {
+    get: () => ({ code: 200, type: 'text/plain', body: 'info' }),
+    put: ({ body, query, by }) => ({ code: 200, type: 'text/plain', body: `${body} ${query.get('for')} ${by}` }),
+  },
   logger: pino({ level: 'silent' }),
 }
 const admin = await startAdmin(options)
@@ -49,6 +53,17 @@ test('HEAD has the length and no body; other paths and methods are refused in JS
   }
   const posted = await get('/metrics', { method: 'POST', body: 'x'.repeat(100_000) })
   assert.deepEqual([posted.status, posted.headers.get('allow')], [405, 'GET, HEAD'])
+})
+
+test('the log level may be put, and nothing else; a long body is refused', async () => {
+  assert.equal(await (await get('/log-level')).text(), 'info')
+  const put = await get('/log-level?for=5m', { method: 'PUT', body: 'debug' })
+  assert.match(await put.text(), /^debug 5m (::ffff:)?127\.0\.0\.1:\d+$/)
+  assert.equal((await get('/log-level', { method: 'PUT', body: 'x'.repeat(100_000) })).status, 413)
+  const posted = await get('/log-level', { method: 'POST', body: 'debug' })
+  assert.deepEqual([posted.status, posted.headers.get('allow')], [405, 'GET, HEAD, PUT'])
+  assert.equal((await get('/metrics', { method: 'PUT', body: 'debug' })).status, 405)
+  assert.equal((await get('/log-level', { method: 'OPTIONS' })).status, 405)
 })
 
 test('an answer that throws is a 500, and the server goes on', async () => {

@@ -209,9 +209,9 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'passed-over-is-published',
     file: 'flow/pipeline.ts',
-    find: 'if (absence.passes(lane)) return { states, packed }\n    const streams',
+    find: 'if (absence.passes(lane)) return { states, packed, trace }\n    const streams',
     replace:
-      "if (absence.passes(lane)) {\n      advance(batch, states, 'publish')\n      return { states, packed }\n    }\n    const streams",
+      "if (absence.passes(lane)) {\n      advance(batch, states, 'publish')\n      return { states, packed, trace }\n    }\n    const streams",
     breaks: 'what was left unpublished while Redis is away is not marked as published',
   },
   {

@@ -1,17 +1,28 @@
 /** The pure heart of decode/: one packed batch through a consumer's decoder. Runs in the workers, and inline in memory.ts. */
-import { isUtf8 } from 'node:buffer'
-import type { CopyOfDay, Decoded, Packed, Slice } from '../../core/batch.ts'
+import type { CopyOfDay, Decoded, Packed, Slice, TracedRecord } from '../../core/batch.ts'
 import { ByteWriter } from '../../core/bytes.ts'
 import { CodecError, codecNames } from '../../core/codecs.ts'
 import { CopyWriter } from '../../core/copy.ts'
 import { dayOf } from '../../core/day.ts'
-import { EventView, ID, SOURCE, SUBJECT, TENANT, TYPE } from '../../core/event.ts'
+import { EventView } from '../../core/event.ts'
 import { writeEventId } from '../../core/identity.ts'
 import { RecordFormatError, RecordView, unpackRun } from '../../core/record.ts'
 import { TallyWriter } from '../../core/tally.ts'
 import { type Reject, reject, type Verdict } from '../../core/verdict.ts'
 import type { ConsumerDefinition } from '../../define.ts'
 import type { DecodeLimits } from './port.ts'
+import { contextOf, writeTraced } from './traced.ts'
+import {
+  type Clues,
+  cluesOf,
+  headersOf,
+  noClues,
+  type Origin,
+  writeReject,
+  writeRejected,
+  writeUnread,
+} from './write-reject.ts'
+import { writeRow } from './write-row.ts'
 
 const noBytes = new Uint8Array(0)
 
@@ -48,6 +59,8 @@ export function decodeBatch(
   const copies = new Map<number, CopyWriter>()
   const codes: Record<string, number> = {}
   let rejects: CopyWriter | null = null
+  const { tracedMax } = limits
+  const traced: TracedRecord[] = []
   let unlabelled = 0
   let records = 0
   let rows = 0
@@ -57,11 +70,11 @@ export function decodeBatch(
   let currentDay = Number.NaN
   let current: CopyWriter | null = null
 
-  const rejected = (partition: number, verdict: Reject, traces: Traces, write: (copy: CopyWriter) => void) => {
+  const rejected = (partition: number, verdict: Reject, clues: Clues, write: (copy: CopyWriter) => void) => {
     codes[verdict.code] = (codes[verdict.code] ?? 0) + 1
     if (again) return
     rejects ??= new CopyWriter(4096)
-    writeReject(rejects, origin, partition, verdict, traces, write)
+    writeReject(rejects, origin, partition, verdict, clues, write)
   }
 
   for (let index = 0; index < packed.slices.length; index++) {
@@ -103,13 +116,20 @@ export function decodeBatch(
           const headers = verdict?.kind === 'reject' ? headersOf(record) : null
           nextInRun++
           records++
+          const context = tracedMax === 0 ? null : contextOf(record, event)
+          if (context !== null && traced.length < tracedMax) {
+            const row = verdict === null ? rows : -1
+            const reject = verdict?.kind === 'reject' ? verdict.code : null
+            const { traceId, spanId, state } = context
+            traced.push({ traceId, spanId, state, slice: index, offset: record.offset, row, reject })
+          }
           if (verdict !== null) {
             if (verdict.kind === 'skip') skips++
             else {
               rejectCount++
-              const traces = tracesOf(record, event)
-              if (traces.attempts > 0) redriven++
-              rejected(partition, verdict, traces, (copy) => writeRejected(copy, record, headers as Buffer))
+              const clues = cluesOf(record, event)
+              if (clues.attempts > 0) redriven++
+              rejected(partition, verdict, clues, (copy) => writeRejected(copy, record, headers as Buffer))
             }
             continue
           }
@@ -131,8 +151,11 @@ export function decodeBatch(
             }
             family[rows] = at
             entryStart[rows] = entries.length
-            if (event.envelope === null) entries.write(bytes, event.entryStart, event.entryEnd)
-            else entries.write(event.envelope, 0, event.envelope.length)
+            const own = event.envelope
+            const start = own === null ? event.entryStart : 0
+            const end = own === null ? event.entryEnd : own.length
+            if (context?.beside) writeTraced(entries, own ?? bytes, start, end, context)
+            else entries.write(own ?? bytes, start, end)
             entryEnd[rows] = entries.length
           }
           if (!again) {
@@ -164,7 +187,7 @@ export function decodeBatch(
             'unreadable_batch',
             `${error.message} (${codecNames[run.codec] ?? run.codec}).${where}`,
           )
-          rejected(partition, verdict, noTraces, (copy) =>
+          rejected(partition, verdict, noClues, (copy) =>
             writeUnread(copy, at, run.maxTimestampMs, at === from ? packedBytes : null),
           )
         }
@@ -200,155 +223,10 @@ export function decodeBatch(
     tally: tally?.finish() ?? null,
     families,
     entryBytes: entries.finish(),
+    traced,
   }
-}
-
-interface Origin {
-  readonly consumer: Buffer
-  readonly topic: Buffer
-  readonly decoder: Buffer
 }
 
 function describeTime(ms: number): string {
   return Number.isNaN(ms) || Math.abs(ms) > 8.64e15 ? String(ms) : new Date(ms).toISOString()
-}
-
-function writeRow(
-  copy: CopyWriter,
-  event: EventView,
-  record: RecordView,
-  ids: Uint8Array,
-  idAt: number,
-  topic: Buffer,
-  partition: number,
-): void {
-  const { bytes, at, own, extensions } = event
-  let size =
-    64 + topic.length + (event.dataEnd - event.dataStart) + (extensions?.length ?? 0) + (event.dataBytes?.length ?? 0)
-  for (let column = SOURCE; column <= TENANT; column++) {
-    size += (own[column]?.length ?? 0) + (at[column * 2 + 1] as number) - (at[column * 2] as number)
-  }
-  copy.row(14, size)
-  copy.bytes(ids, idAt, idAt + 16)
-  copy.timestamp(event.timeMicros)
-  writeText(copy, event, SOURCE)
-  writeText(copy, event, ID)
-  writeText(copy, event, TYPE)
-  writeText(copy, event, SUBJECT)
-  writeText(copy, event, TENANT)
-  if (event.dataStart < 0) copy.null()
-  else copy.jsonb(bytes, event.dataStart, event.dataEnd)
-  if (extensions === null) copy.null()
-  else copy.jsonb(extensions, 0, extensions.length)
-  copy.bytes(topic, 0, topic.length)
-  copy.int32(partition)
-  copy.int64(record.offset)
-  copy.timestamp(storable(record.timestampMs) * 1000)
-  if (event.dataBytes === null) copy.null()
-  else copy.bytes(event.dataBytes, 0, event.dataBytes.length)
-}
-
-/** A producer may write any 64 bits as a record's time; a time beyond PostgreSQL's would abort the whole COPY. */
-const storable = (timestampMs: number) => Math.min(Math.max(timestampMs, year1Ms), year9999Ms)
-const year1Ms = -62_135_596_800_000
-const year9999Ms = 253_402_300_799_999
-
-function writeText(copy: CopyWriter, event: EventView, column: number): void {
-  const own = event.own[column]
-  if (own !== null && own !== undefined) copy.bytes(own, 0, own.length)
-  else {
-    const start = event.at[column * 2] as number
-    if (start === -1) copy.null()
-    else copy.bytes(event.bytes, start, event.at[column * 2 + 1] as number)
-  }
-}
-
-/** The columns that every reject has; `record` writes offset, time, key, value and headers, which come between. */
-function writeReject(
-  copy: CopyWriter,
-  { consumer, topic, decoder }: Origin,
-  partition: number,
-  verdict: Reject,
-  { type, tenant, attempts, redriveOf }: Traces,
-  record: (copy: CopyWriter) => void,
-): void {
-  copy.row(15, 128)
-  copy.text(consumer)
-  copy.text(topic)
-  copy.int32(partition)
-  record(copy)
-  copy.text(Buffer.from(verdict.code))
-  copy.text(Buffer.from(verdict.reason.replaceAll('\0', '\ufffd').toWellFormed()))
-  copy.text(decoder)
-  copy.blob(type)
-  copy.blob(tenant)
-  copy.int32(attempts)
-  if (redriveOf === null) copy.null()
-  else copy.int64(redriveOf)
-}
-
-/** What a reject tells besides its record: whose it was, as far as the decoder got, and which attempt. */
-interface Traces {
-  readonly type: Buffer | null
-  readonly tenant: Buffer | null
-  readonly attempts: number
-  readonly redriveOf: number | null
-}
-
-const noTraces: Traces = { type: null, tenant: null, attempts: 0, redriveOf: null }
-
-function tracesOf(record: RecordView, event: EventView): Traces {
-  return {
-    type: cleanText(event, TYPE),
-    tenant: cleanText(event, TENANT),
-    // At most what the columns hold: integer and bigint.
-    attempts: decimalHeader(record, 'millrace-attempts', 9) ?? 0,
-    redriveOf: decimalHeader(record, 'millrace-redrive-of', 15),
-  }
-}
-
-/** An attribute of a bad record may be anything; null unless PostgreSQL would take it and a person would read it. */
-function cleanText(event: EventView, attribute: number): Buffer | null {
-  const text = event.raw(attribute)
-  return text === null || text.length === 0 || text.length > textBytesMax || text.includes(0) || !isUtf8(text)
-    ? null
-    : text
-}
-
-const textBytesMax = 1024
-
-/** Written by `rejects redrive`; a record that a producer sent has neither. */
-function decimalHeader(record: RecordView, name: string, digitsMax: number): number | null {
-  if (!record.header(name)) return null
-  const text = record.bytes.toString('latin1', record.headerStart, record.headerEnd)
-  return /^\d+$/.test(text) && text.length <= digitsMax ? Number(text) : null
-}
-
-/** As [name, base64 or null] pairs in the order of the record. */
-function headersOf(record: RecordView): Buffer {
-  const pairs = record
-    .headers()
-    .map(({ name, start, end }) => [
-      name.replaceAll('\0', '\ufffd').toWellFormed(),
-      start < 0 ? null : record.bytes.toString('base64', start, end),
-    ])
-  return Buffer.from(JSON.stringify(pairs))
-}
-
-/** The raw record as it came, so that nothing about it is lost. */
-function writeRejected(copy: CopyWriter, record: RecordView, headers: Buffer): void {
-  const { bytes } = record
-  copy.int64(record.offset)
-  copy.timestamp(storable(record.timestampMs) * 1000)
-  copy.blob(record.keyStart < 0 ? null : bytes.subarray(record.keyStart, record.keyEnd))
-  copy.blob(record.valueStart < 0 ? null : bytes.subarray(record.valueStart, record.valueEnd))
-  copy.json(headers)
-}
-
-function writeUnread(copy: CopyWriter, offset: number, timestampMs: number, bytes: Buffer | null): void {
-  copy.int64(offset)
-  copy.timestamp(storable(timestampMs) * 1000)
-  copy.null()
-  copy.blob(bytes)
-  copy.json(Buffer.from('[]'))
 }

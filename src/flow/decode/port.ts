@@ -13,4 +13,6 @@ export interface DecodeLimits {
   readonly eventPastMsMax: number
   readonly eventFutureMsMax: number
   readonly valueBytesMax: number
+  /** Followed records told of per batch at most; 0: traces are off, and none is looked for. */
+  readonly tracedMax: number
 }
