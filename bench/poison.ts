@@ -1,8 +1,8 @@
 /** What bad records cost: the same process and the same number of records, clean and with one bad one in a thousand, in turns. */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { median } from '../src/core/median.ts'
 import { simulate } from '../src/simulate/kafka.ts'
-import { median } from './median.ts'
 import { startReplica } from './replica.ts'
 import { topic, unexplained, type World } from './world.ts'
 
