@@ -405,7 +405,8 @@ program
   .allowUnknownOption()
   .allowExcessArguments()
   .action(async () => {
-    await import('../bench/main.ts')
+    const { benchCommand } = await import('../bench/main.ts')
+    process.exitCode = await benchCommand(process.argv.slice(3), stopSignal().first)
   })
 
 /** What a person reads when something ends a command: one line, the cause for whoever needs more. */
