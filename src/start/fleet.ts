@@ -9,7 +9,7 @@ import kafkajs from 'kafkajs'
 import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
 import type { Room } from '../core/marks.ts'
-import type { Settings } from '../core/settings.ts'
+import { lanesOfEach, type Settings } from '../core/settings.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
 import { type Output, openView, styleOf } from '../live/view.ts'
 import { openWatch, type Watch } from '../live/watch.ts'
@@ -159,8 +159,7 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
       execPath: io.execPath,
       args: [io.mainPath, 'consume', consumerName],
       env: {
-        // On one machine the lanes of all replicas together are about as many as cores: more of them make smaller batches and longer queues.
-        MILLRACE_LANES: String(Math.max(1, Math.round(io.cores / options.replicas))),
+        MILLRACE_LANES: String(lanesOfEach(options.replicas, io.cores)),
         ...io.env,
         ...servers.env,
         MILLRACE_ADMIN_PORT: '0',
