@@ -95,7 +95,7 @@ const exceptions: Readonly<Record<string, string>> = {
     'a missing day is made on demand, by the one piece of code that makes days',
   'src/simulate/postgres-store.ts -> src/flow/persist/copy-transaction.ts': 'one way to send a COPY',
   'src/simulate/postgres-store.ts -> src/flow/persist/sql.ts': 'the columns of a row, in their order',
-  'src/start/fleet.ts -> src/flow/consume/kafkajs-mend.ts': 'whoever makes a client of kafkajs mends it first',
+  'src/start/prepare.ts -> src/flow/consume/kafkajs-mend.ts': 'whoever makes a client of kafkajs mends it first',
   'src/simulate/kafka.ts -> src/flow/consume/codecs.ts': 'the names of the codecs it can send with',
   'src/simulate/record-batch.ts -> src/flow/consume/codecs.ts': 'the codecs it sends with',
   'src/offsets/command.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
@@ -138,7 +138,7 @@ const packages: Readonly<Record<string, RegExp>> = {
 const packageExceptions: Readonly<Record<string, string>> = {
   'src/process/open-rooms.ts -> kafkajs': 'makes the client from the configuration that connect-kafka.ts gives',
   'src/simulate/command.ts -> kafkajs': 'the same',
-  'src/start/fleet.ts -> kafkajs': 'the same',
+  'src/start/prepare.ts -> kafkajs': 'the same',
   'src/verify/verify.ts -> kafkajs': 'the same',
   'src/verify/command.ts -> pg': 'how int8 is read, for the whole of its connection',
 }
