@@ -12,17 +12,15 @@ import { openRedriveLog, partitionsOf } from './kafka.ts'
 import { leftOut, progressBar, renderSettled } from './print.ts'
 import {
   beginSequence,
-  doubtful,
   lockRedrive,
   type Plan,
   planRedrive,
   type Redriven,
   redrive,
   type Selection,
-  type Settled,
   type Step,
-  settle,
 } from './redrive.ts'
+import { doubtful, type Settled, settle } from './redrive-doubt.ts'
 
 export type RedriveFlags = FilterFlags & {
   readonly rate?: string
