@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Argument, Command, CommanderError } from 'commander'
 import { explain, FatalError } from './core/errors.ts'
+import { wholeFlag } from './core/flag.ts'
 import type { Needed } from './core/settings.ts'
 import type { PartitionsFlags } from './keeper/flags.ts'
 import type { LoadFlags } from './load/flags.ts'
@@ -253,7 +254,7 @@ program
       consumer,
       toEnd,
       json,
-      examplesMax: Number(flags.examples),
+      examplesMax: wholeFlag('examples', flags.examples, 0),
       signal: stopSignal().first,
       now: Date.now,
     }
