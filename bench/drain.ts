@@ -80,7 +80,7 @@ export async function drain(
 /** Waits until `count` has reached `events`; an end of the contender, or two minutes without any progress, is an error. */
 export async function until(
   world: World,
-  { ended, log }: Started,
+  { ended, log }: Pick<Started, 'ended' | 'log'>,
   count: () => Promise<number> | number,
   events: number,
 ): Promise<void> {

@@ -7,6 +7,7 @@
  */
 import { parseArgs } from 'node:util'
 import pg from 'pg'
+import { median } from '../src/core/median.ts'
 import { migrate } from '../src/schema/migrate.ts'
 
 const { values } = parseArgs({
@@ -120,8 +121,4 @@ async function copy(file: string, statements: string[]): Promise<Result> {
     [before.rows[0].lsn],
   )
   return { ms, walBytes: after.rows[0].wal, indexBytes: after.rows[0].size }
-}
-
-function median(numbers: number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
 }

@@ -7,6 +7,7 @@
  */
 import { parseArgs } from 'node:util'
 import pg from 'pg'
+import { median } from '../src/core/median.ts'
 import { migrate } from '../src/schema/migrate.ts'
 
 const { values } = parseArgs({ options: { postgres: { type: 'string' }, rounds: { type: 'string', default: '3' } } })
@@ -90,8 +91,4 @@ async function timed(query: string): Promise<number> {
   const start = performance.now()
   await client.query(query)
   return performance.now() - start
-}
-
-function median(numbers: number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
 }

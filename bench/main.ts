@@ -12,6 +12,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { FatalError } from '../src/core/errors.ts'
+import { choiceFlag, wholeFlag } from '../src/core/flag.ts'
 import type { Contender } from './contenders/contender.ts'
 import { debezium } from './contenders/debezium.ts'
 import { afternoon, consumeOnly } from './contenders/kafkajs.ts'
@@ -27,29 +29,9 @@ import { traces } from './traces.ts'
 import { openWorld, root, type World } from './world.ts'
 
 const partitions = 100
-const { values: flags } = parseArgs({
-  // Behind `millrace bench`.
-  args: process.argv.slice(3),
-  options: {
-    events: { type: 'string' },
-    rounds: { type: 'string', default: '3' },
-    steady: { type: 'string', default: '30' },
-    warm: { type: 'string', default: '20' },
-    rate: { type: 'string', default: '6667' },
-    replicas: { type: 'string', default: '2' },
-    only: { type: 'string' },
-    poison: { type: 'boolean', default: false },
-    traces: { type: 'boolean', default: false },
-    scale: { type: 'boolean', default: false },
-    rows: { type: 'string', default: '1000000,10000000' },
-    backlog: { type: 'string', default: '5000000' },
-    profile: { type: 'boolean', default: false },
-    set: { type: 'string', multiple: true, default: [] },
-    help: { type: 'boolean', default: false },
-  },
-})
-const execArgv = flags.profile ? ['--cpu-prof', `--cpu-prof-dir=${join(root, '.local/stacks/bench/logs')}`] : []
-const contenders: readonly Contender[] = [
+const steadyName = 'steady'
+
+const contendersOf = (execArgv: readonly string[]): readonly Contender[] => [
   raw,
   millrace({ publishes: false, execArgv }),
   millrace({ publishes: true, execArgv }),
@@ -58,10 +40,9 @@ const contenders: readonly Contender[] = [
   afternoon(true),
   consumeOnly,
 ]
-const names = [...contenders.map(({ name }) => name), 'steady']
+const names = [...contendersOf([]).map(({ name }) => name), steadyName]
 
-if (flags.help) {
-  process.stdout.write(`npm run bench -- [options]
+const help = `npm run bench -- [options]
   --events N     events to drain (1000000; with --scale 500000)
   --rounds N     rounds of each drain, medians count (3)
   --only NAMES   of ${names.join(',')}: only these, comma-separated
@@ -78,54 +59,90 @@ if (flags.help) {
   --profile      write CPU profiles of Millrace into .local/stacks/bench/logs
 
 What takes part:
-${contenders.map(({ name, title }) => `  ${name.padEnd(14)} ${title}`).join('\n')}
+${contendersOf([])
+  .map(({ name, title }) => `  ${name.padEnd(14)} ${title}`)
+  .join('\n')}
   steady         latency at a fixed rate, of those that store
-`)
-  process.exit(0)
-}
-const known: readonly string[] = flags.scale ? partNames : names
-const only = flags.only?.split(',') ?? known
-const unknown = only.filter((name) => !known.includes(name))
-if (unknown.length > 0) {
-  process.stderr.write(`millrace: --only knows ${known.join(', ')}; not ${unknown.join(', ')}\n`)
-  process.exit(2)
-}
-const whole = (name: 'rounds' | 'steady' | 'warm' | 'rate' | 'replicas' | 'backlog', min: number): number => {
-  const value = Number(flags[name])
-  if (flags[name] !== '' && Number.isSafeInteger(value) && value >= min) return value
-  process.stderr.write(`millrace: --${name} reads '${flags[name]}'; it takes a whole number from ${min}\n`)
-  process.exit(2)
-}
-const rounds = whole('rounds', 1)
-const events = Number(flags.events ?? (flags.scale ? 500_000 : 1_000_000))
-const rate = whole('rate', 1)
-const paced = { rate, warmMs: whole('warm', 0) * 1000, seconds: whole('steady', 0) }
-const say = (text: string) => void process.stderr.write(`${text}\n`)
-const interrupt = new AbortController()
-process.once('SIGINT', () => interrupt.abort(new Error('interrupted')))
-process.once('SIGTERM', () => interrupt.abort(new Error('terminated')))
-const at = new Date().toISOString()
-const worldOptions = { partitions, signal: interrupt.signal, say, settings: flags.set }
+`
 
-if (flags.scale) {
-  const found = await scale(worldOptions, {
-    parts: only as PartName[],
-    events,
-    rounds,
-    rate,
-    rows: flags.rows.split(',').map(Number),
+function readArgs(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        events: { type: 'string' },
+        rounds: { type: 'string', default: '3' },
+        steady: { type: 'string', default: '30' },
+        warm: { type: 'string', default: '20' },
+        rate: { type: 'string', default: '6667' },
+        replicas: { type: 'string', default: '2' },
+        only: { type: 'string' },
+        poison: { type: 'boolean', default: false },
+        traces: { type: 'boolean', default: false },
+        scale: { type: 'boolean', default: false },
+        rows: { type: 'string', default: '1000000,10000000' },
+        backlog: { type: 'string', default: '5000000' },
+        profile: { type: 'boolean', default: false },
+        set: { type: 'string', multiple: true, default: [] },
+        help: { type: 'boolean', default: false },
+      },
+    }).values
+  } catch (error) {
+    throw new FatalError('USAGE', (error as Error).message, 'See npm run bench -- --help.', error)
+  }
+}
+
+function readFlags(args: readonly string[]) {
+  const given = readArgs(args)
+  const whole = (name: 'rounds' | 'steady' | 'warm' | 'rate' | 'replicas' | 'backlog', min: number) =>
+    wholeFlag(name, given[name], min)
+  return {
+    ...given,
+    only: given.only?.split(',').map((name) => choiceFlag('only', name, given.scale ? partNames : names)),
+    events: wholeFlag('events', given.events ?? (given.scale ? '500000' : '1000000'), 1),
+    rounds: whole('rounds', 1),
+    replicas: whole('replicas', 1),
+    paced: { rate: whole('rate', 1), warmMs: whole('warm', 0) * 1000, seconds: whole('steady', 0) },
+    rows: given.rows.split(',').map((size) => wholeFlag('rows', size, 1)),
     backlog: whole('backlog', 1),
-  })
-  keep('scale', found)
-} else {
-  await using world = await openWorld(worldOptions)
-  if (flags.poison) await poison(world, events, rounds)
-  else if (flags.traces) keep('traces', await traces(world, events, rounds))
-  else await bench(world)
+  }
 }
 
-async function bench(world: World): Promise<void> {
-  const chosen = contenders.filter(({ name }) => only.includes(name))
+type Flags = ReturnType<typeof readFlags>
+
+const say = (text: string) => void process.stderr.write(`${text}\n`)
+
+/** Behind `millrace bench`. */
+export async function benchCommand(args: readonly string[], signal: AbortSignal): Promise<number> {
+  const flags = readFlags(args)
+  if (flags.help) {
+    process.stdout.write(help)
+    return 0
+  }
+  const at = new Date().toISOString()
+  const options = { partitions, signal, say, settings: flags.set }
+  try {
+    if (flags.scale) {
+      const parts = (flags.only ?? partNames) as PartName[]
+      keep(at, 'scale', await scale(options, { ...flags, parts, rate: flags.paced.rate }))
+      return 0
+    }
+    await using world = await openWorld(options)
+    if (flags.poison) await poison(world, flags.events, flags.rounds)
+    else if (flags.traces) keep(at, 'traces', await traces(world, flags.events, flags.rounds))
+    else keep(at, 'bench', await bench(world, flags))
+    return 0
+  } catch (error) {
+    if (!signal.aborted) throw error
+    say('interrupted')
+    return 1
+  }
+}
+
+async function bench(world: World, flags: Flags): Promise<object> {
+  const { events, rounds, replicas, paced, only = names } = flags
+  const execArgv = flags.profile ? ['--cpu-prof', `--cpu-prof-dir=${join(root, '.local/stacks/bench/logs')}`] : []
+  const chosen = contendersOf(execArgv).filter(({ name }) => only.includes(name))
   const entries = chosen.map((contender) => ({ contender, runs: [] as Drained[] }))
   for (const { install } of chosen) await install?.(world)
   if (chosen.length > 0) {
@@ -142,8 +159,7 @@ async function bench(world: World): Promise<void> {
     }
   }
   const latencies: [title: string, Steady][] = []
-  if (only.includes('steady') && paced.seconds > 0) {
-    const replicas = whole('replicas', 1)
+  if (only.includes(steadyName) && paced.seconds > 0) {
     const usual = [false, true].map((publishes) => millrace({ publishes, replicas, execArgv }))
     const peers = [debezium, afternoon(false), afternoon(true)]
     // Named alone, it is Millrace's own.
@@ -153,16 +169,16 @@ async function bench(world: World): Promise<void> {
   }
   if (entries.length > 0) process.stdout.write(`${drainTable(entries)}\n`)
   if (latencies.length > 0) process.stdout.write(`${steadyTable(latencies)}\n`)
-  keep('bench', {
+  return {
     events,
     rounds,
     drains: Object.fromEntries(entries.map(({ contender, runs }) => [contender.name, runs])),
     steady: Object.fromEntries(latencies),
-  })
+  }
 }
 
 /** One file a run. */
-function keep(what: string, found: object): void {
+function keep(at: string, what: string, found: object): void {
   const machine = {
     cores: cpus().length,
     cpu: cpus()[0]?.model ?? 'unknown',

@@ -1,6 +1,6 @@
 /** What bad records cost: the same process and the same number of records, clean and with one bad one in a thousand, in turns. */
+import { median } from '../src/core/median.ts'
 import { simulate } from '../src/simulate/kafka.ts'
-import { median } from './median.ts'
 import { pass } from './pass.ts'
 import { topic, unexplained, type World } from './world.ts'
 

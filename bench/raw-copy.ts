@@ -6,10 +6,9 @@
  */
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
+import { columns } from '../src/flow/persist/sql.ts'
 
 const [url, table, ...files] = process.argv.slice(2)
-const columns =
-  'id, event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition, kafka_offset, kafka_time, data_bytes'
 /** As psql sends: frames of 64 KiB. */
 const frameBytes = 64 * 1024
 

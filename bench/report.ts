@@ -1,8 +1,8 @@
 /** What a bench found, as tables for a terminal or a README. */
 import { count } from '../src/core/count.ts'
+import { median } from '../src/core/median.ts'
 import type { Contender } from './contenders/contender.ts'
 import type { Drained } from './drain.ts'
-import { median } from './median.ts'
 import type { Quantiles, Steady } from './steady.ts'
 
 export interface Entry {

@@ -5,10 +5,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LatencyHistogram } from '../src/core/latency.ts'
+import { median } from '../src/core/median.ts'
 import type { Status } from '../src/core/status.ts'
 import type { Contender, Started } from './contenders/contender.ts'
 import { stored, until } from './drain.ts'
-import { median } from './median.ts'
 import { produce } from './produce.ts'
 import { cpuSeconds, peakMiB, type Servers, serverCpu } from './used.ts'
 import type { World } from './world.ts'

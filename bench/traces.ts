@@ -6,9 +6,9 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { eventId } from '../src/core/identity.ts'
+import { median } from '../src/core/median.ts'
 import type { SimulatedRecord } from '../src/simulate/events.ts'
 import { simulate } from '../src/simulate/kafka.ts'
-import { median } from './median.ts'
 import { pass } from './pass.ts'
 import { topic, unexplained, type World } from './world.ts'
 

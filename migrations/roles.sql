@@ -58,7 +58,7 @@ begin
   -- What changes something is not for everybody; the functions that only compute are.
   for name in
     select p.oid::regprocedure::text from pg_proc p
-    where p.pronamespace = home::regnamespace and p.proname in ('millrace_advance', 'millrace_count', 'millrace_make_partition')
+    where p.pronamespace = home::regnamespace and p.proname in ('millrace_advance', 'millrace_make_partition')
   loop
     execute format('revoke execute on routine %s from public', name);
     execute format('grant execute on routine %s to %I', name, fleet);

@@ -148,14 +148,6 @@ begin
 end
 $procedure$;
 
-CREATE OR REPLACE PROCEDURE millrace_count(IN consumer text, IN topic text, IN partitions integer[], IN stored integer[], IN duplicated integer[])
- LANGUAGE sql
-BEGIN ATOMIC
- UPDATE ledger l SET stored = (l.stored + given.stored), duplicated = (l.duplicated + given.duplicated)
-    FROM UNNEST(millrace_count.partitions, millrace_count.stored, millrace_count.duplicated) given(partition, stored, duplicated)
-   WHERE ((l.consumer = millrace_count.consumer) AND (l.topic = millrace_count.topic) AND (l.partition = given.partition));
-END;
-
 CREATE OR REPLACE FUNCTION millrace_event_id(event_time timestamp with time zone, source text, event_id text)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -246,7 +238,6 @@ comment on column ledger.topic_id is 'Kafka''s id of the topic that the offsets 
 comment on column ledger.passed_over is 'Offsets that an operator chose to leave out: every record there counts as a skip.';
 comment on column ledger.repeated_below is 'An operator set the ledger back: below this offset records were read more than once, and counted each time.';
 comment on procedure millrace_advance is 'Compare-and-set of the ledger, all partitions or none. MR001: a partition is not where it was expected. MR002: the call itself is wrong.';
-comment on procedure millrace_count is 'Adds to the counters of rows this transaction has advanced.';
 comment on function millrace_event_id is 'The key of an event: a UUIDv7 of its millisecond (rounded down) and 74 bits of sha256(source, line feed, id).';
 comment on function millrace_id_floor is 'The lowest id an event of this millisecond or later can have: id >= millrace_id_floor(now() - interval ''1 hour'') prunes days and uses the key.';
 comment on function millrace_make_partition is 'Makes the partition of a UTC day of a table shaped like cloud_events, without stalling readers or writers; false when it was there. MR003: a table of that name exists and is no partition.';

@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Argument, Command, CommanderError } from 'commander'
 import { explain, FatalError } from './core/errors.ts'
+import { wholeFlag } from './core/flag.ts'
 import type { Needed } from './core/settings.ts'
 import type { PartitionsFlags } from './keeper/flags.ts'
 import type { LoadFlags } from './load/flags.ts'
@@ -19,8 +20,8 @@ import { stackOf } from './process/cause.ts'
 import { loadSettings } from './process/load-settings.ts'
 import type { RejectsFlags } from './rejects/command.ts'
 import type { Flag, RejectsAction } from './rejects/flags.ts'
-import type { SimulateIo } from './simulate/command.ts'
 import type { SimulateFlags } from './simulate/flags.ts'
+import type { SimulateIo } from './simulate/io.ts'
 import type { PostgresFlags } from './simulate/postgres-flags.ts'
 import type { RedisFlags } from './simulate/redis-flags.ts'
 import type { StackAction, StackFlags } from './stack/flags.ts'
@@ -253,7 +254,7 @@ program
       consumer,
       toEnd,
       json,
-      examplesMax: Number(flags.examples),
+      examplesMax: wholeFlag('examples', flags.examples, 0),
       signal: stopSignal().first,
       now: Date.now,
     }
@@ -405,7 +406,8 @@ program
   .allowUnknownOption()
   .allowExcessArguments()
   .action(async () => {
-    await import('../bench/main.ts')
+    const { benchCommand } = await import('../bench/main.ts')
+    process.exitCode = await benchCommand(process.argv.slice(3), stopSignal().first)
   })
 
 /** What a person reads when something ends a command: one line, the cause for whoever needs more. */

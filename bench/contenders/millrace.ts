@@ -1,6 +1,7 @@
 /** Millrace itself: processes as `millrace consume` starts them. */
 import { cpus } from 'node:os'
 import { join } from 'node:path'
+import { lanesOfEach } from '../../src/core/settings.ts'
 import { startReplica } from '../replica.ts'
 import type { Contender } from './contender.ts'
 
@@ -18,8 +19,8 @@ export const millrace = ({ publishes, replicas = 1, execArgv = [] }: MillraceOpt
   publishes,
   async start(world) {
     const log = join(world.logs, 'replicas.log')
-    // As `npm start` does: the lanes of all replicas together are about as many as cores.
-    const lanes = String(Math.max(1, Math.round(cpus().length / replicas)))
+    // As `npm start` does.
+    const lanes = String(lanesOfEach(replicas, cpus().length))
     const env = { ...(replicas > 1 && { MILLRACE_LANES: lanes }), ...world.env(publishes) }
     const all = await Promise.all(Array.from({ length: replicas }, () => startReplica(env, log, execArgv)))
     return {

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { partitionName } from '../../src/core/day.ts'
+import { columns } from '../../src/flow/persist/sql.ts'
 import { copyOut } from '../copy-out.ts'
 import type { World } from '../world.ts'
 import { startChild } from './child.ts'
@@ -13,8 +14,7 @@ const files = ({ logs }: World) => [0, 1].map((half) => join(logs, `../rows-${ha
 /** Keeps the rows that are stored now. */
 export async function keepRows(world: World): Promise<void> {
   for (const [half, file] of files(world).entries()) {
-    const rows = `SELECT id, event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition,
-      kafka_offset, kafka_time, data_bytes FROM cloud_events WHERE kafka_partition % 2 = ${half} ORDER BY ctid`
+    const rows = `SELECT ${columns} FROM cloud_events WHERE kafka_partition % 2 = ${half} ORDER BY ctid`
     await copyOut(world.sql, `COPY (${rows}) TO STDOUT (FORMAT binary)`, file)
   }
 }

@@ -4,9 +4,9 @@
  */
 import { writeFileSync } from 'node:fs'
 import { count } from '../../src/core/count.ts'
+import { median } from '../../src/core/median.ts'
 import { millrace } from '../contenders/millrace.ts'
 import { drain } from '../drain.ts'
-import { median } from '../median.ts'
 import { fill } from '../produce.ts'
 import { number, table } from '../report.ts'
 import { openWorld } from '../world.ts'

@@ -5,7 +5,7 @@
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Started } from '../contenders/contender.ts'
+import { lanesOfEach } from '../../src/core/settings.ts'
 import { stored, until } from '../drain.ts'
 import { produce } from '../produce.ts'
 import { type Replica, startReplica } from '../replica.ts'
@@ -22,16 +22,12 @@ const primed = 2000
 
 export const pauses: Part = async (options, { rate }) => {
   await using world = await openWorld(options)
-  const lanes = String(Math.max(1, Math.round(cpus().length / 3)))
-  const env = { MILLRACE_LANES: lanes, ...world.env(true) }
-  const start = () => startReplica(env, join(world.logs, 'replicas.log'))
+  const env = { MILLRACE_LANES: String(lanesOfEach(3, cpus().length)), ...world.env(true) }
+  const log = join(world.logs, 'replicas.log')
+  const start = () => startReplica(env, log)
   const replicas: Replica[] = await Promise.all([start(), start(), start()])
-  const fleet: Started = {
-    pids: [],
-    log: join(world.logs, 'replicas.log'),
-    ended: new Promise(() => {}),
-    async stop() {},
-  }
+  // They are meant to end.
+  const fleet = { log, ended: new Promise<null>(() => {}) }
   const found: { what: string; worstMs: number; waited: number }[] = []
   try {
     await produce(world, { seed: 1, rate: primed, events: primed })

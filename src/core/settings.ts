@@ -80,6 +80,9 @@ export function parseSettings(sources: Sources): Parsed {
   return { settings: Object.freeze(settings), origins: Object.freeze(origins) as Origins }
 }
 
+/** For each of several replicas on one machine: all their lanes together are about as many as cores. More make smaller batches and longer queues. */
+export const lanesOfEach = (replicas: number, cores: number): number => Math.max(1, Math.round(cores / replicas))
+
 /** A value for people: no secrets, bytes in MiB, lists with commas. */
 export function showSetting(name: SettingName, settings: Settings): string {
   const row = rows[name] as Row

@@ -3,11 +3,13 @@
  * this, `millrace top` watches those it has found, and a replica watches itself.
  */
 import { setInterval as every } from 'node:timers/promises'
-import { type Room, rooms } from '../core/marks.ts'
+import { rooms } from '../core/marks.ts'
 import { quantiles, type Status } from '../core/status.ts'
 import { partitionsOf, waiting } from './partitions.ts'
 import type { LoadPicture, Picture, ReplicaPicture } from './picture.ts'
 import { createRecorder, type Recorder } from './recorder.ts'
+import { limitsOf, partitionsTold, phaseOf, usefulOf, worstLag } from './together.ts'
+import { createUse, type UsageWatched } from './use.ts'
 
 export type WatchedState =
   | { readonly kind: 'starting' | 'stopping' | 'ended' }
@@ -24,13 +26,6 @@ export interface Watched {
 /** What makes load, as far as it is shown. */
 export interface LoadWatched {
   readonly stats: Omit<LoadPicture, 'perSecond'> | null
-}
-
-/** As the kernel counts: also of a process too busy to tell. */
-export interface UsageWatched {
-  readonly residentBytes: number
-  readonly residentBytesPeak: number
-  readonly cpuSeconds: number
 }
 
 export interface WatchOptions {
@@ -93,15 +88,13 @@ export async function askStatus(adminUrl: string): Promise<Status> {
 }
 
 export function openWatch(options: WatchOptions): Watch {
-  const { replicas, now, ask = askStatus, usage: readUsage = () => null } = options
+  const { replicas, now, ask = askStatus } = options
   const recorder = createRecorder()
-  const peaks = new Map<string, number>()
+  const use = createUse(now, ratesMs, options.usage)
   const events: { elapsedMs: number; text: string }[] = []
   const storedHistory: number[] = []
   const p99History: number[] = []
   const lagHistory: number[] = []
-  const cpu = new Map<string, { pid: number; told: { atMs: number; cpuSeconds: number }[] }>()
-  const resident = new Map<string, number>()
   const loads: { atMs: number; produced: number }[] = []
   const silent = new Set<string>()
   const openedMs = now()
@@ -114,12 +107,11 @@ export function openWatch(options: WatchOptions): Watch {
   async function askOne(replica: Watched): Promise<void> {
     const { name, state } = replica
     if (state.kind !== 'serving') return
-    if (state.pid !== undefined) measure(name, state.pid)
+    if (state.pid !== undefined) use.measure(name, state.pid)
     const failure = await ask(state.adminUrl).then(
       (status) => {
         recorder.add(name, status)
-        peaks.set(name, Math.max(peaks.get(name) ?? 0, status.residentBytes))
-        if (state.pid === undefined || !resident.has(name)) resident.set(name, status.residentBytes)
+        use.tell(name, state.pid, status.residentBytes)
         return null
       },
       // Busy, or just gone: whoever supervises it says which, and the next look asks again.
@@ -130,24 +122,9 @@ export function openWatch(options: WatchOptions): Watch {
     options.onAnswer?.(name, failure)
   }
 
-  function measure(name: string, pid: number): void {
-    const usage = readUsage(pid)
-    if (usage === null) return
-    resident.set(name, usage.residentBytes)
-    peaks.set(name, Math.max(peaks.get(name) ?? 0, usage.residentBytesPeak))
-    const before = cpu.get(name)
-    const told = before?.pid === pid ? before.told : []
-    told.push({ atMs: now(), cpuSeconds: usage.cpuSeconds })
-    while (told.length > 2 && (told[1] as { atMs: number }).atMs < now() - ratesMs) told.shift()
-    cpu.set(name, { pid, told })
-  }
-
   function cpuShare(name: string): number | null {
-    const told = cpu.get(name)?.told ?? []
-    const first = told[0]
-    const last = told.at(-1)
-    if (first !== undefined && last !== undefined && last.atMs > first.atMs)
-      return ((last.cpuSeconds - first.cpuSeconds) * 1000) / (last.atMs - first.atMs)
+    const measured = use.cpuShare(name)
+    if (measured !== null) return measured
     const share = recorder.window(ratesMs, name).cpuShare
     return Number.isFinite(share) ? share : null
   }
@@ -196,7 +173,7 @@ export function openWatch(options: WatchOptions): Watch {
       lagSeconds: status?.lagSeconds ?? null,
       storedPerSecond: status === null ? 0 : recorder.window(ratesMs, name).stored,
       cpuShare: status === null ? null : cpuShare(name),
-      residentBytes: status === null ? null : (resident.get(name) ?? null),
+      residentBytes: status === null ? null : use.resident(name),
       restarts,
       reasons: [...new Set(status?.reasons ?? [])],
     }
@@ -216,7 +193,7 @@ export function openWatch(options: WatchOptions): Watch {
     phase: null,
     forMs: options.forMs ?? null,
     recorder,
-    peaks,
+    peaks: use.peaks,
     look,
     get load() {
       return load
@@ -318,37 +295,4 @@ export function openWatch(options: WatchOptions): Watch {
     }
   }
   return watch
-}
-
-const worstLag = (serving: readonly Status[]) =>
-  serving.reduce((worst, { lagSeconds }) => Math.max(worst, lagSeconds ?? 0), 0)
-
-/** One word when all agree. */
-function phaseOf(serving: readonly Status[]): string {
-  const phases = [...new Set(serving.map(({ phase }) => phase))]
-  return phases.length === 0 ? 'no answer' : phases.join(', ')
-}
-
-/** Of all topics that somebody here reads. */
-function partitionsTold(serving: readonly Status[]): number {
-  const byTopic = new Map<string, number>()
-  for (const { partitions, topicPartitions = 0 } of serving) {
-    const topic = partitions[0]?.topic ?? ''
-    if (topic !== '') byTopic.set(topic, Math.max(byTopic.get(topic) ?? 0, topicPartitions))
-  }
-  return [...byTopic.values()].reduce((sum, partitions) => sum + partitions, 0)
-}
-
-/** What most of those say that are behind. */
-function limitsOf(serving: readonly Status[]): Picture['limits'] {
-  const told = serving.flatMap(({ limitingRoom }) => (limitingRoom === undefined ? [] : [limitingRoom]))
-  const votes = (room: Room) => told.filter((one) => one === room).length
-  const most = rooms.reduce((best, room) => (votes(room) > votes(best) ? room : best), rooms[0])
-  return told.length === 0 ? null : votes(most) > 0 ? most : 'none'
-}
-
-/** Each replica sees its own partitions only; the boldest guess is of the one that has most to do. */
-function usefulOf(serving: readonly Status[]): number | null {
-  const told = serving.flatMap(({ usefulReplicas }) => usefulReplicas ?? [])
-  return told.length === 0 ? null : Math.max(...told)
 }

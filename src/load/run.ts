@@ -2,6 +2,7 @@
 import { count } from '../core/count.ts'
 import { LatencyHistogram } from '../core/latency.ts'
 import type { Room } from '../core/marks.ts'
+import { median } from '../core/median.ts'
 import { milliseconds } from '../live/style.ts'
 import { createProfile } from '../simulate/profile.ts'
 import type { Fleet } from '../start/fleet.ts'
@@ -105,6 +106,7 @@ export async function runSuite({
   const published = publishes ? latenciesOf(publishedMs) : null
   const onTheWay = published ?? stored
   const { samples } = sampler
+  const p99s = samples.flatMap(({ storedMs, publishedMs }) => (publishes ? publishedMs.p99 : storedMs.p99) ?? [])
   // Nobody took longer than the slowest: the last to be due was there so long after at most. Asking Kafka for its ends has taken a while, too.
   const slowestMs = (onTheWay.max ?? Number.POSITIVE_INFINITY) * bucketShare
   const elapsedMs = Math.min(arrivedMs - startedMs, profile.dueMs(Math.max(0, suite.events - 1)) + slowestMs)
@@ -141,9 +143,7 @@ export async function runSuite({
     published,
     acknowledged: latenciesOf(LatencyHistogram.from(stats.acknowledged)),
     lateMsP99: stats.lateMsP99,
-    medianSecondP99: median(
-      samples.flatMap(({ storedMs, publishedMs }) => (publishes ? publishedMs.p99 : storedMs.p99) ?? []),
-    ),
+    medianSecondP99: p99s.length === 0 ? null : median(p99s),
     cpuSecondsPerMillion: perMillion(usageBefore, usageAfter, stats.produced),
     memoryPeak: peaks(samples),
     readers: read,
@@ -193,8 +193,4 @@ function peaks(samples: SuiteResult['samples']): Record<string, number> {
     for (const [name, bytes] of Object.entries(memory)) all[name] = Math.max(all[name] ?? 0, bytes)
   }
   return all
-}
-
-function median(values: readonly number[]): number | null {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? null
 }

@@ -13,7 +13,7 @@ const tableRights = [
   ['rejects', 'SELECT'],
   ['rejects', 'INSERT'],
 ] as const
-const routines = ['millrace_advance', 'millrace_count', 'millrace_make_partition']
+const routines = ['millrace_advance', 'millrace_make_partition']
 
 /** In words, like `INSERT on cloud_events`; empty when nothing is missing. What is not there at all is no question of rights. */
 export async function lackingPostgres(client: Client, table: string): Promise<string[]> {

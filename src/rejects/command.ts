@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
+import { wholeFlag } from '../core/flag.ts'
 import type { Settings } from '../core/settings.ts'
 import { openKafka } from '../process/connect-kafka.ts'
 import { connectPostgres, postgresFailure } from '../process/connect-postgres.ts'
@@ -13,7 +14,7 @@ import { loadConsumer } from '../process/load-consumer.ts'
 import { requireSchema, schemaState } from '../schema/migrate.ts'
 import { type Session, sqlState } from '../schema/sql.ts'
 import { discard } from './discard.ts'
-import { describeFilter, type FilterFlags, readFilter, whole } from './filter.ts'
+import { describeFilter, type FilterFlags, readFilter } from './filter.ts'
 import { groupings } from './flags.ts'
 import { renderGroups, renderList, renderReject } from './print.ts'
 import { actionOf, countAll, every, type FullReject, type Grouping, grouped, newest, one } from './read.ts'
@@ -89,7 +90,7 @@ const topicOf = async ({ consumer }: RejectsFlags) => (await loadConsumer(consum
 
 async function list(session: Session, flags: RejectsFlags, { now }: RejectsContext, io: RejectsIo): Promise<number> {
   const filter = readFilter(flags, now())
-  const limit = whole('limit', flags.limit ?? '50', 1)
+  const limit = wholeFlag('limit', flags.limit ?? '50', 1)
   if (flags.by === undefined) {
     const rows = await newest(session, filter, limit)
     if (flags.json) for (const row of rows) json(io, row)
@@ -106,7 +107,7 @@ async function list(session: Session, flags: RejectsFlags, { now }: RejectsConte
 }
 
 async function show(session: Session, text: string, flags: RejectsFlags, io: RejectsIo): Promise<number> {
-  const id = String(whole('id', text, 1))
+  const id = String(wholeFlag('id', text, 1))
   const reject = await one(session, id)
   if (reject === null) throw usage(`There is no reject ${id}.`, '`millrace rejects list --state all` shows the newest.')
   if (flags.raw) io.writeBytes(reject.value ?? Buffer.alloc(0))

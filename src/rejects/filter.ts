@@ -1,6 +1,7 @@
 /** Which rejects a command is about: from the command line's text to a condition in SQL with its values. */
 import { parseDuration } from '../core/duration.ts'
 import { FatalError } from '../core/errors.ts'
+import { wholeFlag } from '../core/flag.ts'
 import { nearest } from '../core/nearest.ts'
 import { rejectCodes } from '../core/verdict.ts'
 
@@ -37,8 +38,8 @@ export interface FilterFlags {
 
 /** `may`: the states this command can do something about. */
 export function readFilter(flags: FilterFlags, nowMs: number, may: readonly State[] = states): RejectFilter {
-  const { consumer, code: codes, topic, type, tenant, id: ids } = flags
-  for (const one of ids ?? []) whole('id', one, 1)
+  const { consumer, code: codes, topic, type, tenant } = flags
+  const ids = flags.id?.map((id) => String(wholeFlag('id', id, 1)))
   return {
     consumer,
     states: readStates(flags.state ?? 'open', may),
@@ -47,7 +48,7 @@ export function readFilter(flags: FilterFlags, nowMs: number, may: readonly Stat
     ...(flags.since !== undefined && { since: moment('since', flags.since, nowMs) }),
     ...(flags.until !== undefined && { until: moment('until', flags.until, nowMs) }),
     ...(topic !== undefined && { topic }),
-    ...(flags.partition !== undefined && { partition: whole('partition', flags.partition, 0) }),
+    ...(flags.partition !== undefined && { partition: wholeFlag('partition', flags.partition, 0) }),
     ...(type !== undefined && { type }),
     ...(tenant !== undefined && { tenant }),
   }
@@ -89,14 +90,6 @@ export function describeFilter({ consumer: _, states: which, ...rest }: RejectFi
 }
 
 const usage = (what: string, remedy: string) => new FatalError('USAGE', what, remedy)
-
-export function whole(option: string, text: string, min: number): number {
-  const value = Number(text)
-  if (!/^\d{1,15}$/.test(text.trim()) || value < min) {
-    throw usage(`--${option} reads '${text}'.`, `It takes a whole number of at least ${min}.`)
-  }
-  return value
-}
 
 function readStates(text: string, may: readonly State[]): readonly State[] {
   if (text === 'all' && may === states) return states

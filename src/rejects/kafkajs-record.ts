@@ -5,9 +5,9 @@
  * This reaches into kafkajs 2.2.4, which is pinned and will see no other release: the function that encodes a record is replaced by one that looks for
  * the pairs, and otherwise is what it was. Call before the first client of the process sends anything.
  */
-import { createRequire } from 'node:module'
 import type { Message } from 'kafkajs'
 import { assert } from '../core/errors.ts'
+import { needKafkajsInsides } from '../flow/consume/kafkajs-insides.ts'
 
 export type ExactHeaders = readonly (readonly [name: string, value: Buffer | null])[]
 
@@ -44,9 +44,7 @@ let done = false
 
 export function sendExactRecords(): void {
   if (done) return
-  const require = createRequire(import.meta.url)
-  const { version } = require('kafkajs/package.json') as { version: string }
-  assert(version === '2.2.4', () => `kafkajs is ${version}; redrive knows the insides of 2.2.4 only`)
+  const require = needKafkajsInsides('redrive')
   const Encoder = require('kafkajs/src/protocol/encoder') as new () => Encoder
   const path = require.resolve('kafkajs/src/protocol/recordBatch/record/v0')
   const original = require(path) as (record: EncodedRecord) => Encoder

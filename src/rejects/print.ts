@@ -2,7 +2,8 @@
 import { isUtf8 } from 'node:buffer'
 import { count } from '../core/count.ts'
 import type { Action, FullReject, Group, RejectRow } from './read.ts'
-import type { Plan, Settled } from './redrive.ts'
+import type { Plan } from './redrive.ts'
+import type { Settled } from './redrive-doubt.ts'
 
 const shownBytesMax = 2000
 const hexBytesMax = 256

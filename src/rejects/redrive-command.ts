@@ -2,27 +2,26 @@
 import type { Kafka } from 'kafkajs'
 import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
+import { wholeFlag } from '../core/flag.ts'
 import type { Settings } from '../core/settings.ts'
 import { kafkaConfig, kafkaFailure, topicMissing } from '../process/connect-kafka.ts'
 import { audit } from '../schema/audit.ts'
 import type { Session } from '../schema/sql.ts'
 import type { RejectsContext, RejectsIo } from './command.ts'
-import { describeFilter, type FilterFlags, type RejectFilter, readFilter, whole } from './filter.ts'
+import { describeFilter, type FilterFlags, type RejectFilter, readFilter } from './filter.ts'
 import { openRedriveLog, partitionsOf } from './kafka.ts'
 import { leftOut, progressBar, renderSettled } from './print.ts'
 import {
   beginSequence,
-  doubtful,
   lockRedrive,
   type Plan,
   planRedrive,
   type Redriven,
   redrive,
   type Selection,
-  type Settled,
   type Step,
-  settle,
 } from './redrive.ts'
+import { doubtful, type Settled, settle } from './redrive-doubt.ts'
 
 export type RedriveFlags = FilterFlags & {
   readonly rate?: string
@@ -60,7 +59,7 @@ export async function redriveCommand(
   io: RejectsIo,
 ): Promise<number> {
   const { settings, topic } = context
-  const ratePerSecond = whole('rate', flags.rate ?? '1000', 1)
+  const ratePerSecond = wholeFlag('rate', flags.rate ?? '1000', 1)
   const { inDoubt } = flags
   if (inDoubt !== undefined && inDoubt !== 'sent' && inDoubt !== 'open') {
     throw new FatalError('USAGE', `--in-doubt reads '${inDoubt}'.`, 'It takes sent or open.')
@@ -88,8 +87,8 @@ export async function redriveCommand(
 function readWanted(flags: RedriveFlags, nowMs: number): Wanted {
   return {
     filter: readFilter(flags, nowMs, ['open', 'discarded']),
-    attemptsMax: whole('attempts-max', flags.attemptsMax ?? '3', 1),
-    limit: flags.limit === undefined ? null : whole('limit', flags.limit, 1),
+    attemptsMax: wholeFlag('attempts-max', flags.attemptsMax ?? '3', 1),
+    limit: flags.limit === undefined ? null : wholeFlag('limit', flags.limit, 1),
     resumes: null,
     maxId: null,
   }

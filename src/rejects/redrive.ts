@@ -14,6 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { FatalError } from '../core/errors.ts'
 import type { Session } from '../schema/sql.ts'
 import { type Condition, condition, type RejectFilter } from './filter.ts'
+import { askAgainMsDefault, finish, settle } from './redrive-doubt.ts'
 
 export interface RedriveRecord {
   readonly id: string
@@ -58,11 +59,6 @@ export interface Selection {
   readonly partitions: ReadonlyMap<string, number>
 }
 
-export interface Settled {
-  readonly sent: number
-  readonly reopened: number
-}
-
 export interface RedriveOptions {
   readonly session: Session
   readonly openLog: () => Promise<RedriveLog>
@@ -93,7 +89,6 @@ const batchRecordsMax = 500
 const batchBytesMax = 512 * 1024
 const failuresMax = 5
 const pauseMsDefault = 500
-const askAgainMsDefault = 1000
 
 /** One redrive of a consumer at a time, as long as this session lives. */
 export async function lockRedrive(session: Session, consumer: string): Promise<void> {
@@ -134,72 +129,6 @@ function readiness({ attemptsMax, partitions }: Selection, after: number): Condi
       where t.topic = r.topic and r.partition < t.partitions))`,
     values: [attemptsMax, [...partitions.keys()], [...partitions.values()]],
   }
-}
-
-/** What an interrupted redrive has left: its last batch, in doubt. Answers null where there is none. */
-export async function doubtful(session: Session, consumer: string): Promise<{ from: number; next: number } | null> {
-  const { rows } = await session.query(
-    `select min(redrive_seq)::float8 as "from", max(redrive_seq)::float8 + 1 as next
-     from rejects where consumer = $1 and state = 'redriving'`,
-    [consumer],
-  )
-  return rows[0].from === null ? null : rows[0]
-}
-
-export interface SettleOptions {
-  /** A person's decision, where Kafka has forgotten. */
-  readonly inDoubt?: 'sent' | 'open' | undefined
-  /** Kafka 3 applies the end of a transaction to its groups a moment after it has said that it is over: "not sent" is asked twice. */
-  readonly askAgainMs?: number
-}
-
-export async function settle(
-  session: Session,
-  consumer: string,
-  log: RedriveLog,
-  { inDoubt, askAgainMs = askAgainMsDefault }: SettleOptions = {},
-): Promise<Settled> {
-  const left = await doubtful(session, consumer)
-  if (left === null) return { sent: 0, reopened: 0 }
-  let committed = await log.committed()
-  if (committed === left.from && askAgainMs > 0) {
-    await sleep(askAgainMs)
-    committed = await log.committed()
-  }
-  let sent = committed === left.next
-  if (!sent && committed !== left.from) {
-    if (inDoubt === undefined) {
-      throw new FatalError(
-        'REDRIVE_IN_DOUBT',
-        `A redrive was interrupted with ${left.next - left.from} rejects under way, and Kafka no longer remembers whether they were sent ` +
-          `(its group holds ${committed ?? 'nothing'}, ${left.from} or ${left.next} would tell).`,
-        'Look in the topic for records whose header millrace-redrive-of names them (`millrace rejects list --state redriving`), then repeat with --in-doubt sent or --in-doubt open.',
-      )
-    }
-    sent = inDoubt === 'sent'
-  }
-  const count = sent ? await finish(session, consumer, left) : await reopen(session, consumer)
-  return sent ? { sent: count, reopened: 0 } : { sent: 0, reopened: count }
-}
-
-async function finish(session: Session, consumer: string, { from, next }: { from: number; next: number }) {
-  const { rows } = await session.query(
-    `with done as (update rejects set state = 'redriven', state_at = now()
-       where consumer = $1 and state = 'redriving' and redrive_seq >= $2 and redrive_seq < $3 returning 1)
-     select count(*)::int from done`,
-    [consumer, from, next],
-  )
-  return rows[0].count as number
-}
-
-async function reopen(session: Session, consumer: string): Promise<number> {
-  const { rows } = await session.query(
-    `with done as (update rejects set state = 'open', state_at = now(), audit_id = null, redrive_seq = null
-       where consumer = $1 and state = 'redriving' returning 1)
-     select count(*)::int from done`,
-    [consumer],
-  )
-  return rows[0].count as number
 }
 
 /** The next place of the consumer's sequence. Kafka is told before anything is sent, so that it has something to remember. */

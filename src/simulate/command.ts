@@ -1,31 +1,20 @@
 /**
- * The body of `millrace simulate kafka`: a line that renews itself on a terminal, a plain line a second elsewhere, one JSON line at the end for programs.
+ * The body of `millrace simulate kafka`: progress, and one JSON line at the end for programs.
  * A signal stops the schedule; what is in flight is awaited, and the last line is printed all the same.
  */
 import kafkajs from 'kafkajs'
 import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
-import type { Settings } from '../core/settings.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
 import { kafkaConfig, kafkaFailure } from '../process/connect-kafka.ts'
 import { readFlags, type SimulateFlags } from './flags.ts'
+import { type SimulateIo, tellEnd, tellProgress } from './io.ts'
 import { type SimulatePlan, simulate } from './kafka.ts'
 import { startSenders } from './senders.ts'
 import { briefStats, type SimulateStats } from './stats.ts'
 import { ensureTopic } from './topic.ts'
 
 const partitionsDefault = 100
-
-export interface SimulateIo {
-  readonly settings: Settings
-  readonly signal: AbortSignal
-  readonly now: () => number
-  /** Progress, for people. */
-  readonly write: (text: string) => void
-  /** The JSON line. With --json the progress belongs on standard error, so that standard output is one line. */
-  readonly writeResult: (text: string) => void
-  readonly terminal: boolean
-}
 
 function line(stats: SimulateStats, perSecond: number): string {
   const parts = [
@@ -63,7 +52,7 @@ export async function simulateKafka(flags: SimulateFlags, io: SimulateIo): Promi
   const onStats = (stats: SimulateStats) => {
     const perSecond = ((stats.produced - last.produced) * 1000) / Math.max(1, stats.elapsedMs - last.elapsedMs)
     last = stats
-    io.write(io.terminal ? `\r\x1b[2K${line(stats, perSecond)}` : `${line(stats, perSecond)}\n`)
+    tellProgress(io, line(stats, perSecond))
   }
   const final = await (processes === 1 ? alone(plan) : together(plan))
   const ratePerSecond = Math.round((final.produced * 1000) / Math.max(1, final.elapsedMs))
@@ -71,8 +60,9 @@ export async function simulateKafka(flags: SimulateFlags, io: SimulateIo): Promi
     io.writeResult(`${JSON.stringify({ topic: plan.topic, seed: plan.seed, ratePerSecond, ...briefStats(final) })}\n`)
   } else {
     const kinds = `${count(final.events)} events, ${count(final.duplicates)} duplicates, ${count(final.poison)} bad`
-    io.write(
-      `${io.terminal ? '\n' : ''}${count(final.produced)} records in ${(final.elapsedMs / 1000).toFixed(1)} s to '${plan.topic}': ${kinds}; seed ${plan.seed}\n`,
+    tellEnd(
+      io,
+      `${count(final.produced)} records in ${(final.elapsedMs / 1000).toFixed(1)} s to '${plan.topic}': ${kinds}; seed ${plan.seed}\n`,
     )
   }
   return final.failed > 0 ? 1 : 0

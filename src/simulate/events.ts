@@ -8,9 +8,10 @@
  * An event is CloudEvents 1.0, about 466 bytes in structured mode. Its key is its subject, and a subject always goes to the same partition.
  * A duplicate is what a retrying producer sends: the same record, timestamp included, up to two thousand records later.
  */
-import { createFragments, type Domain, domains, type EventType, eventTypes } from './catalogue.ts'
+import { createFragments, type EventType, eventTypes } from './catalogue.ts'
 import { type PoisonHeaders, poisons } from './poison.ts'
-import { createRandom, createZipf, type Random } from './random.ts'
+import { createRandom, createZipf } from './random.ts'
+import { createSubjects, hotSubjects, type Subject, subjectsPerDomain } from './subjects.ts'
 
 export interface EventsOptions {
   readonly seed: number
@@ -67,14 +68,6 @@ export interface Events {
   nextEvent(dueMs: number): SimulatedEvent
 }
 
-interface Subject {
-  readonly key: string
-  readonly customer: string
-  readonly tenant: string
-  readonly tenantMember: string
-  readonly hash: number
-}
-
 /** What every event of a type has in common, put together once: fewer pieces make a string that is quicker to flatten. */
 interface Kind extends EventType {
   readonly source: string
@@ -82,14 +75,6 @@ interface Kind extends EventType {
   readonly schema: string
 }
 
-const tenantNames = [
-  ...['northwind', 'bluefibre', 'telamo', 'voxline', 'cirrus', 'halden', 'lumen-one', 'kestrel', 'ostrava-net'],
-  ...['pacifica', 'quanta', 'rivermark', 'sable', 'tundra', 'umbra', 'valiant', 'westgate', 'xenia', 'yarrow'],
-  'zephyr',
-]
-export const tenantName = (rank: number): string => tenantNames[rank] ?? `tenant-${rank + 1}`
-
-const prefixes = { customer: 'cus', order: 'ord', payment: 'pay', invoice: 'inv', subscription: 'sub', usage: 'sub' }
 const sources = {
   customer: '/bss/customers',
   order: '/bss/orders',
@@ -98,8 +83,6 @@ const sources = {
   subscription: '/bss/subscriptions',
   usage: '/bss/usage',
 }
-/** Bounded, so that keys recur as they do in life: a subject of rank one is seen in every few hundred events of its domain. */
-const subjectsPerDomain = 8000
 const withoutTimeShare = 0.002
 const duplicateDistanceMax = 1000
 /** Due times are remembered for so many records: as far as a duplicate may have to look back. */
@@ -108,31 +91,6 @@ const rememberedMax = 2048
 export const structuredHeaders = {
   'content-type': Buffer.from('application/cloudevents+json; charset=utf-8'),
 } as const
-
-/** FNV-1a over the characters: subjects are ASCII. */
-function hashOf(key: string): number {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
-  return (hash ^ (hash >>> 15)) >>> 0
-}
-
-function createSubjects(random: Random, tenants: number, tenantSkew: number): Record<Domain, Subject[]> {
-  const hex8 = () => random.bits().toString(16).padStart(8, '0')
-  const rank = createZipf(tenants, tenantSkew)
-  const make = (domain: Domain): Subject[] =>
-    Array.from({ length: subjectsPerDomain }, () => {
-      const key = `${prefixes[domain]}_${hex8()}`
-      const tenant = tenantName(rank(random.unit()))
-      return {
-        key,
-        customer: domain === 'customer' ? key : `cus_${hex8()}`,
-        tenant,
-        tenantMember: `"tenantid":"${tenant}",`,
-        hash: hashOf(key),
-      }
-    })
-  return Object.fromEntries(domains.map((domain) => [domain, make(domain)])) as Record<Domain, Subject[]>
-}
 
 /** One entry per thousandth of the weight, so that choosing a type is one look-up. */
 function createMix(): Kind[] {
@@ -321,10 +279,3 @@ function createFilling(): string {
 /** About what is around the data of an event in structured mode. */
 const envelopeBytes = ({ type, source }: Kind, { key, tenant }: Subject) =>
   186 + type.length + source.length + key.length + tenant.length
-
-/** Of each domain the subjects whose partition is one of the first ones. */
-function hotSubjects(subjects: Record<Domain, Subject[]>, partitions: number, hot: number): Record<Domain, Subject[]> {
-  return Object.fromEntries(
-    domains.map((domain) => [domain, subjects[domain].filter(({ hash }) => hash % partitions < hot)]),
-  ) as Record<Domain, Subject[]>
-}

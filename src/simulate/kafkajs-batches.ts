@@ -9,9 +9,9 @@
  * This reaches into kafkajs 2.2.4, which is pinned and will see no other release: the request's module is replaced by one that looks whether the
  * values are ours, and otherwise does what it did.
  */
-import { createRequire } from 'node:module'
 import type { Message } from 'kafkajs'
 import { assert } from '../core/errors.ts'
+import { needKafkajsInsides } from '../flow/consume/kafkajs-insides.ts'
 import { numberBatch, recordsOf } from './record-batch.ts'
 
 interface Arguments {
@@ -100,9 +100,7 @@ let done = false
 /** Call before sending a message of `messageOfBatch`. */
 export function acceptBatches(): void {
   if (done) return
-  const require = createRequire(import.meta.url)
-  const { version } = require('kafkajs/package.json') as { version: string }
-  assert(version === '2.2.4', () => `kafkajs is ${version}; the simulator knows the insides of 2.2.4 only`)
+  const require = needKafkajsInsides('the simulator')
   const Encoder = require('kafkajs/src/protocol/encoder') as new (bytes: number) => { buf: Buffer; offset: number }
   for (const number of [3, 4, 5, 6, 7]) {
     const path = require.resolve(`kafkajs/src/protocol/requests/produce/v${number}/request`)

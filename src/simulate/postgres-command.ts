@@ -2,7 +2,7 @@
 import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
 import { connectPostgres, postgresFailure } from '../process/connect-postgres.ts'
-import type { SimulateIo } from './command.ts'
+import { type SimulateIo, tellEnd, tellProgress } from './io.ts'
 import { clean, type PostgresStats, simulatePostgres } from './postgres.ts'
 import { type PostgresFlags, type PostgresPlan, readPostgresFlags } from './postgres-flags.ts'
 import { renderTable } from './table.ts'
@@ -29,11 +29,11 @@ export async function simulatePostgresCommand(flags: PostgresFlags, io: Simulate
       onStats(stats) {
         const perSecond = ((stats.stored - last.stored) * 1000) / Math.max(1, stats.elapsedMs - last.elapsedMs)
         last = stats
-        io.write(io.terminal ? `\r\x1b[2K${line(stats, perSecond)}` : `${line(stats, perSecond)}\n`)
+        tellProgress(io, line(stats, perSecond))
       },
     })
     if (json) io.writeResult(`${JSON.stringify({ ...plan, ...final })}\n`)
-    else io.write(`${io.terminal ? '\n' : ''}${tableOf(final, plan)}`)
+    else tellEnd(io, tableOf(final, plan))
     return (final.missing ?? 0) > 0 ? 1 : 0
   } catch (error) {
     throw error instanceof FatalError ? error : postgresFailure(error, settings)

@@ -4,6 +4,7 @@ import { dayMs, dayOf, partitionName } from '../core/day.ts'
 import { formatUuid, writeEventId } from '../core/identity.ts'
 import { LatencyHistogram } from '../core/latency.ts'
 import { runCopies } from '../flow/persist/copy-transaction.ts'
+import { columns } from '../flow/persist/sql.ts'
 import { createEvents, type SimulatedEvent } from './events.ts'
 import { openLoop, scheduleOf } from './open-loop.ts'
 import type { Connect, SimulatePostgresOptions } from './postgres.ts'
@@ -12,8 +13,7 @@ import { createRandom } from './random.ts'
 
 /** One in so many rows is remembered for readers to ask for. */
 const knownEvery = 8
-const columns =
-  'id, event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition, kafka_offset, kafka_time, data_bytes'
+
 export async function startStoring(
   connect: Connect,
   startedMs: number,

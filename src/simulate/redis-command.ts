@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis'
 import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
 import { connectRedis, isCluster, redisFailure } from '../process/connect-redis.ts'
-import type { SimulateIo } from './command.ts'
+import { type SimulateIo, tellEnd, tellProgress } from './io.ts'
 import { clean, type RedisStats, simulatedKey, simulateRedis } from './redis.ts'
 import { type RedisFlags, type RedisPlan, readRedisFlags } from './redis-flags.ts'
 import { renderTable } from './table.ts'
@@ -39,11 +39,11 @@ export async function simulateRedisCommand(flags: RedisFlags, io: SimulateIo): P
         const seconds = Math.max(1, stats.elapsedMs - last.elapsedMs) / 1000
         const text = line(stats, (stats.added - last.added) / seconds, (read - last.read) / seconds)
         last = { added: stats.added, read, elapsedMs: stats.elapsedMs }
-        io.write(io.terminal ? `\r\x1b[2K${text}` : `${text}\n`)
+        tellProgress(io, text)
       },
     })
     if (json) io.writeResult(`${JSON.stringify({ ...plan, ...final })}\n`)
-    else io.write(`${io.terminal ? '\n' : ''}${tableOf(final, plan)}`)
+    else tellEnd(io, tableOf(final, plan))
     return (final.missing ?? 0) > 0 ? 1 : 0
   } catch (error) {
     throw error instanceof FatalError ? error : redisFailure(error, settings)

@@ -1,6 +1,7 @@
 /** The bodies of `millrace stack up|down|status|env|logs|install`: what a person reads, and the exit code. */
 import { existsSync } from 'node:fs'
 import { FatalError } from '../core/errors.ts'
+import { wholeFlag } from '../core/flag.ts'
 import type { StackAction, StackFlags } from './flags.ts'
 import { inspectStack, type StackStatus } from './inspect.ts'
 import { showLogs } from './logs.ts'
@@ -66,10 +67,7 @@ export async function stackCommand(action: StackAction, flags: StackFlags, io: S
     }
     case 'logs': {
       if (!existsSync(stackFolder(io.root, name))) throw notRunning(name)
-      const lines = Number(flags.lines ?? 20)
-      if (!Number.isInteger(lines) || lines < 0) {
-        throw new FatalError('USAGE', `--lines ${flags.lines} is no number of lines.`, 'Give a whole number.')
-      }
+      const lines = wholeFlag('lines', flags.lines ?? '20', 0)
       const status = await inspectStack(io.root, name)
       await showLogs({
         status,

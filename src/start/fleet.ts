@@ -4,35 +4,29 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import kafkajs from 'kafkajs'
 import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
 import type { Room } from '../core/marks.ts'
-import type { Settings } from '../core/settings.ts'
-import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
+import { lanesOfEach, type Settings } from '../core/settings.ts'
 import { type Output, openView, styleOf } from '../live/view.ts'
 import { openWatch, type Watch } from '../live/watch.ts'
-import { kafkaConfig, kafkaFailure } from '../process/connect-kafka.ts'
-import { connectPostgres } from '../process/connect-postgres.ts'
 import { loadConsumer } from '../process/load-consumer.ts'
-import { migrate } from '../schema/migrate.ts'
 import type { SimulatePlan } from '../simulate/kafka.ts'
 import { type Senders, startSenders } from '../simulate/senders.ts'
-import { ensureTopic } from '../simulate/topic.ts'
 import { removeFleet, writeFleet } from '../stack/fleet.ts'
 import type { Pace } from '../stack/observe-config.ts'
 import { progressLines } from '../stack/progress.ts'
 import type { StackOptions } from '../stack/stack.ts'
 import { stackFolder } from '../stack/state.ts'
-import { progressLine, verifyDeployment } from '../verify/command.ts'
-import { type TopicEnds, topicEnds } from '../verify/kafka-marks.ts'
 import type { VerifyResult } from '../verify/verify.ts'
 import { serveFleetPage } from './fleet-page.ts'
 import { openObservers } from './observers.ts'
+import { migrateAll, prepareTopic } from './prepare.ts'
+import { prove } from './prove.ts'
 import { openServers, type Servers } from './servers.ts'
 import { type Replica, superviseReplica } from './supervisor.ts'
 import { readUsage } from './usage.ts'
+import { assigned, caughtUp } from './waits.ts'
 
 export interface FleetIo {
   /** Of the project: .local/ lies there. */
@@ -94,9 +88,6 @@ export interface Fleet {
 
 const consumerName = 'cloud-events'
 const primedPerPartition = 20
-const assignMs = 60_000
-/** The fleet may take long to catch up, but not stand still. */
-const stuckMs = 30_000
 
 export async function openFleet(options: FleetOptions, io: FleetIo, output: Output): Promise<Fleet> {
   const { now, signal, kill } = io
@@ -125,7 +116,8 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
     },
   })
   stack.defer(() => servers.stop())
-  const logs = join(stackFolder(io.root, options.stackName), 'logs')
+  const folder = stackFolder(io.root, options.stackName)
+  const logs = join(folder, 'logs')
   mkdirSync(logs, { recursive: true })
   const { settings } = servers
   const consumer = await loadConsumer(consumerName)
@@ -140,7 +132,7 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
     options.observe &&
     (await openObservers({
       root: io.root,
-      folder: stackFolder(io.root, options.stackName),
+      folder,
       consumer: consumerName,
       servers,
       pace: options.observe,
@@ -159,8 +151,7 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
       execPath: io.execPath,
       args: [io.mainPath, 'consume', consumerName],
       env: {
-        // On one machine the lanes of all replicas together are about as many as cores: more of them make smaller batches and longer queues.
-        MILLRACE_LANES: String(Math.max(1, Math.round(io.cores / options.replicas))),
+        MILLRACE_LANES: String(lanesOfEach(options.replicas, io.cores)),
         ...io.env,
         ...servers.env,
         MILLRACE_ADMIN_PORT: '0',
@@ -186,7 +177,6 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
   for (const replica of replicas) replica.failed.catch(failure.reject)
   const page = await serveFleetPage(options.pagePort ?? null, () => watched.picture())
   stack.defer(() => page.close())
-  const folder = stackFolder(io.root, options.stackName)
   let told = ''
   stack.defer(() => removeFleet(folder))
   /** For whoever looks for a fleet on this machine. Not to be found is no failure. */
@@ -251,18 +241,8 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
   owner = owned
 
   return {
-    settings,
-    servers,
-    logs,
-    topic,
-    table,
-    publishes,
-    partitions,
-    replicas,
+    ...{ settings, servers, logs, topic, table, publishes, partitions, replicas, primed, producedBefore, orFailure },
     watch: watched,
-    primed,
-    producedBefore,
-    orFailure,
     show(then = () => {}) {
       view = openView(output, style, now)
       looking = watched.run(() => {
@@ -291,7 +271,7 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
         return how === null ? [] : [`${name} did not end in order (${how}); its log is ${log}`]
       })
     },
-    prove: () => prove(settings, output, io),
+    prove: () => prove({ settings, consumer, now, signal: kill }, output),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 
@@ -308,100 +288,5 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
     await catchUp('settle')
     tell(`the first ${count(produced)} events went through in ${((now() - beganMs) / 1000).toFixed(1)} s`)
     return produced
-  }
-}
-
-async function migrateAll(settings: Settings, signal: AbortSignal): Promise<void> {
-  const session = await connectPostgres(settings, 'millrace start')
-  try {
-    await migrate({ session, signal })
-  } finally {
-    await session.end()
-  }
-}
-
-/** The topic as it is, made where it was missing. -1: as many copies as the brokers make by default. */
-async function prepareTopic(
-  settings: Settings,
-  topic: string,
-  wanted: number,
-): Promise<{ partitions: number; ends: TopicEnds }> {
-  mendKafkajs()
-  try {
-    const kafka = new kafkajs.Kafka(kafkaConfig(settings))
-    const partitions = await ensureTopic(kafka, topic, { partitions: wanted, replicationFactor: -1 })
-    return { partitions, ends: await topicEnds(kafka, topic) }
-  } catch (error) {
-    throw error instanceof FatalError ? error : kafkaFailure(error, settings)
-  }
-}
-
-/** All partitions are somebody's, so that the first events find a fleet. */
-async function assigned(watch: Watch, partitions: number, now: () => number, signal: AbortSignal): Promise<void> {
-  const untilMs = now() + assignMs
-  for (;;) {
-    await watch.look()
-    const owned = watch.serving().reduce((sum, status) => sum + status.partitions.length, 0)
-    if (owned === partitions) return
-    if (now() > untilMs) {
-      throw new FatalError(
-        'NO_PROGRESS',
-        `After ${assignMs / 1000} s only ${owned} of ${partitions} partitions are assigned.`,
-        'Look into the logs of the replicas, and for other members of the group.',
-      )
-    }
-    await sleep(100, undefined, { signal })
-  }
-}
-
-/** In every partition this room's mark is where Kafka ended when it was asked. */
-async function caughtUp(
-  watch: Watch,
-  ends: TopicEnds,
-  room: Room,
-  now: () => number,
-  signal: AbortSignal,
-): Promise<void> {
-  let best = Number.POSITIVE_INFINITY
-  let movedMs = now()
-  for (;;) {
-    await watch.look()
-    const reached = new Map<number, number>()
-    for (const { partitions } of watch.serving()) {
-      for (const { partition, marks } of partitions) reached.set(partition, marks[room])
-    }
-    let missing = 0
-    for (const [partition, { low, high }] of ends)
-      missing += Math.max(0, high - Math.max(low, reached.get(partition) ?? low))
-    if (missing === 0) return
-    watch.phase = `catching up, ${missing.toLocaleString('en')} to ${room}`
-    if (missing < best) {
-      best = missing
-      movedMs = now()
-    } else if (now() - movedMs > stuckMs) {
-      throw new FatalError(
-        'NO_PROGRESS',
-        `The load has ended, ${room} has ${missing} records before it, and nothing has moved for ${stuckMs / 1000} s.`,
-        'Look into the logs of the replicas.',
-      )
-    }
-    await sleep(100, undefined, { signal })
-  }
-}
-
-async function prove(settings: Settings, output: Output, { now, kill }: FleetIo): Promise<VerifyResult> {
-  const consumer = await loadConsumer(consumerName)
-  output.write(output.isTerminal ? '' : 'verifying\n')
-  try {
-    return await verifyDeployment({
-      settings,
-      consumer,
-      toEnd: true,
-      signal: kill,
-      now,
-      ...(output.isTerminal && { onProgress: (progress) => output.write(`\r\x1b[2K${progressLine(progress)}`) }),
-    })
-  } finally {
-    if (output.isTerminal) output.write('\r\x1b[2K')
   }
 }

@@ -14,23 +14,32 @@ export type TreeUsage = Pick<Usage, 'residentBytes' | 'cpuSeconds'>
 /** USER_HZ: 100 on every Linux that Node runs on. */
 const ticksPerSecond = 100
 
+const read = (pid: number, file: 'status' | 'stat') => readFileSync(`/proc/${pid}/${file}`, 'utf8')
+
+/** NaN where it does not stand: a process that has ended and is not waited for yet has no memory. */
+const bytesOf = (status: string, name: string) =>
+  Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? Number.NaN) * 1024
+
+/** `withEnded`: and that of its children that have ended. */
+function cpuSecondsOf(stat: string, withEnded: boolean): number {
+  // The name of the program stands in brackets and may hold anything, spaces and brackets included.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return fields.slice(11, withEnded ? 15 : 13).reduce((sum, ticks) => sum + Number(ticks), 0) / ticksPerSecond
+}
+
 export function readUsage(pid: number): Usage | null {
   try {
-    return parseUsage(readFileSync(`/proc/${pid}/status`, 'utf8'), readFileSync(`/proc/${pid}/stat`, 'utf8'))
+    return parseUsage(read(pid, 'status'), read(pid, 'stat'))
   } catch {
     return null
   }
 }
 
 export function parseUsage(status: string, stat: string): Usage | null {
-  const bytes = (name: string) =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? Number.NaN) * 1024
-  // The name of the program stands in brackets and may hold anything, spaces and brackets included.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const usage = {
-    residentBytes: bytes('VmRSS'),
-    residentBytesPeak: bytes('VmHWM'),
-    cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
+    residentBytes: bytesOf(status, 'VmRSS'),
+    residentBytesPeak: bytesOf(status, 'VmHWM'),
+    cpuSeconds: cpuSecondsOf(stat, false),
   }
   return Object.values(usage).some(Number.isNaN) ? null : usage
 }
@@ -60,15 +69,11 @@ export function readTreeUsage(pid: number): TreeUsage | null {
 
 function readParts(pid: number, withEnded: boolean): { own: number; shared: number; cpuSeconds: number } | null {
   try {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
-    const bytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0) * 1024
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    const ticks = fields.slice(11, withEnded ? 15 : 13).reduce((sum, field) => sum + Number(field), 0)
+    const status = read(pid, 'status')
     return {
-      own: bytes('RssAnon'),
-      shared: bytes('RssFile') + bytes('RssShmem'),
-      cpuSeconds: ticks / ticksPerSecond,
+      own: bytesOf(status, 'RssAnon') || 0,
+      shared: (bytesOf(status, 'RssFile') || 0) + (bytesOf(status, 'RssShmem') || 0),
+      cpuSeconds: cpuSecondsOf(read(pid, 'stat'), withEnded),
     }
   } catch {
     return null

@@ -6,10 +6,10 @@
  * kafkajs has no public way to do so. This reaches into 2.2.4, which is pinned and will see no other release: its cluster finds the leaders and
  * connects as ever, its fetch request and its batch are used as its own consumer uses them. What was aborted is left out by aborted.ts.
  */
-import { createRequire } from 'node:module'
 import type kafkajs from 'kafkajs'
 import type { KafkaConfig, KafkaMessage } from 'kafkajs'
 import { assert } from '../core/errors.ts'
+import { needKafkajsInsides } from '../flow/consume/kafkajs-insides.ts'
 import { type AbortedTransaction, committedOnly, type FetchedRecord } from './aborted.ts'
 import { createFeed, type Feed } from './feed.ts'
 
@@ -66,9 +66,7 @@ const readCommitted = 1
 const quiet = { namespace: () => quiet, setLogLevel() {}, error() {}, warn() {}, info() {}, debug() {} }
 
 export async function openKafkaReader(kafka: KafkaConfig, topic: string, signal: AbortSignal): Promise<KafkaReader> {
-  const require = createRequire(import.meta.url)
-  const { version } = require('kafkajs/package.json') as { version: string }
-  assert(version === '2.2.4', () => `kafkajs is ${version}; the proof's reader knows the insides of 2.2.4 only`)
+  const require = needKafkajsInsides("the proof's reader")
   const Cluster = require('kafkajs/src/cluster') as new (options: object) => Cluster
   const Batch = require('kafkajs/src/consumer/batch') as new (topic: string, fetched: string, data: object) => Batch
   const socketFactory = require('kafkajs/src/network/socketFactory') as () => unknown

@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { FatalError } from '../../src/core/errors.ts'
+import { wholeFlag } from '../../src/core/flag.ts'
 import { styleOf } from '../../src/live/view.ts'
 import { complain } from '../complain.ts'
 import { openGrounds, root } from './ground/ground.ts'
@@ -83,10 +84,7 @@ function readFlags(): Flags {
   })()
   const whole = (name: 'rounds' | 'seed' | 'rate' | 'replicas' | 'partitions', min: number): number | null => {
     const text = values[name]
-    if (text === undefined) return null
-    const value = Number(text)
-    if (text !== '' && Number.isSafeInteger(value) && value >= min) return value
-    throw wrong(`--${name} reads '${text}'.`, `It takes a whole number from ${min}.`)
+    return text === undefined ? null : wholeFlag(name, text, min)
   }
   const { all, list, json, write, help } = values
   const named = values.scenario.map((name) => {

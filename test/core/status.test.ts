@@ -2,28 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { rooms } from '../../src/core/marks.ts'
 import { createMetrics } from '../../src/core/registry.ts'
-import { bottleneckOf, quantiles, readStatus, type Status, type StatusFacts, windowOf } from '../../src/core/status.ts'
+import { bottleneckOf, quantiles, readStatus, type Status, windowOf } from '../../src/core/status.ts'
+import { factsOf } from '../live/statuses.ts'
 
-const facts: StatusFacts = {
-  version: '0',
-  consumer: 'c',
-  replica: 'r',
-  pid: 1,
-  startedMs: 1000,
-  atMs: 1000,
-  phase: 'running',
-  live: true,
-  ready: true,
-  reasons: [],
-  lagRecords: 0,
-  lagSeconds: 0,
-  bytesInFlight: 0,
-  inFlightBytesMax: 1,
-  residentBytes: 1,
-  lanes: 2,
-  partitions: [],
-  stopped: [],
-}
+const facts = factsOf({ startedMs: 1000 })
 
 /** As the live view gets it: over the wire. */
 const wire = (status: Status): Status => JSON.parse(JSON.stringify(status))

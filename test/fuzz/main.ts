@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import pg from 'pg'
 import { formatDuration, parseDuration } from '../../src/core/duration.ts'
 import { FatalError } from '../../src/core/errors.ts'
+import { wholeFlag } from '../../src/core/flag.ts'
 import { runBytes, runOf } from '../../src/core/record.ts'
 import { migrate } from '../../src/schema/migrate.ts'
 import { createRandom } from '../../src/simulate/random.ts'
@@ -46,9 +47,7 @@ function readFlags() {
         help: { type: 'boolean', default: false },
       },
     })
-    const seed = values.seed === undefined ? Date.now() : Number(values.seed)
-    if (!Number.isSafeInteger(seed) || seed < 0)
-      throw new FatalError('USAGE', `--seed reads '${values.seed}'.`, 'It takes a whole number.')
+    const seed = wholeFlag('seed', values.seed ?? String(Date.now()), 0)
     return { forMs: parseDuration(values.for, '--for'), seed, json: values.json, help: values.help }
   } catch (error) {
     if (error instanceof FatalError) throw error

@@ -6,6 +6,7 @@ import { CloudEvent } from 'cloudevents'
 import type pg from 'pg'
 import type { Decoded } from '../../src/core/batch.ts'
 import { runCopies } from '../../src/flow/persist/copy-transaction.ts'
+import { columns, rejectColumns } from '../../src/flow/persist/sql.ts'
 import { readEvent, sameData, sameJson } from '../../src/verify/event.ts'
 import type { FuzzRecord } from './records.ts'
 
@@ -14,11 +15,6 @@ export interface Problem {
   readonly at: number
   readonly what: string
 }
-
-const columns =
-  'id, event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition, kafka_offset, kafka_time, data_bytes'
-const rejectColumns =
-  'consumer, topic, partition, kafka_offset, kafka_time, key, value, headers, code, reason, decoder, event_type, tenant_id, attempts, redrive_of'
 
 /** The real tables but for their keys, since the same event comes by often; with every index that a day ever gets. */
 export async function prepare(client: pg.Client): Promise<void> {

@@ -1,31 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createMetrics } from '../../src/core/registry.ts'
-import { readStatus, type Status, type StatusFacts } from '../../src/core/status.ts'
+import { readStatus, type Status } from '../../src/core/status.ts'
 import { createRecorder } from '../../src/live/recorder.ts'
+import { factsOf } from './statuses.ts'
 
 /** One life of a replica whose metrics a test moves on. */
 function life(pid: number, startedMs: number) {
   const metrics = createMetrics({ processMetrics: false })
-  const facts: Omit<StatusFacts, 'atMs'> = {
-    version: '0',
-    consumer: 'c',
-    replica: 'r',
-    pid,
-    startedMs,
-    phase: 'running',
-    live: true,
-    ready: true,
-    reasons: [],
-    lagRecords: 0,
-    lagSeconds: 0,
-    bytesInFlight: 0,
-    inFlightBytesMax: 1,
-    residentBytes: 1,
-    lanes: 2,
-    partitions: [],
-    stopped: [],
-  }
   return {
     store(rows: number, ms: number) {
       metrics.counter('rows_total').add(rows)
@@ -36,7 +18,7 @@ function life(pid: number, startedMs: number) {
       metrics.counter('room_seconds_total', { room: 'persist', state: 'working' }).add(working)
       metrics.counter('room_seconds_total', { room: 'persist', state: 'input' }).add(input)
     },
-    at: (atMs: number): Status => readStatus({ ...facts, atMs }, metrics),
+    at: (atMs: number): Status => readStatus(factsOf({ pid, startedMs, atMs }), metrics),
   }
 }
 

@@ -1,7 +1,7 @@
 /** Statuses as replicas would tell them, made up by tests. */
 import { LatencyHistogram } from '../../src/core/latency.ts'
 import { type Room, rooms } from '../../src/core/marks.ts'
-import type { PartitionStatus, Status } from '../../src/core/status.ts'
+import type { PartitionStatus, Status, StatusFacts } from '../../src/core/status.ts'
 
 export const perRoom = <T>(value: (room: Room) => T) =>
   Object.fromEntries(rooms.map((room) => [room, value(room)])) as Record<Room, T>
@@ -13,25 +13,33 @@ export function partitionStatus(partition: number, persist: number, end: number,
 
 const empty = () => new LatencyHistogram().snapshot()
 
+/** What a process knows of itself beside its metrics. */
+export const factsOf = (changes: Partial<StatusFacts> = {}): StatusFacts => ({
+  version: '0',
+  consumer: 'cloud-events',
+  replica: 'replica-1',
+  pid: 101,
+  startedMs: 0,
+  atMs: 1000,
+  phase: 'running',
+  live: true,
+  ready: true,
+  reasons: [],
+  lagRecords: 0,
+  lagSeconds: 0,
+  bytesInFlight: 1000,
+  inFlightBytesMax: 100_000,
+  residentBytes: 150_000_000,
+  lanes: 2,
+  partitions: [],
+  stopped: [],
+  ...changes,
+})
+
 export function statusOf(changes: Partial<Status> = {}): Status {
   return {
-    version: '0',
-    consumer: 'cloud-events',
-    replica: 'replica-1',
-    pid: 101,
-    startedMs: 0,
-    atMs: 1000,
-    phase: 'running',
-    live: true,
-    ready: true,
-    reasons: [],
-    lagRecords: 0,
-    lagSeconds: 0,
-    bytesInFlight: 1000,
-    inFlightBytesMax: 100_000,
-    residentBytes: 150_000_000,
+    ...factsOf(),
     cpuSeconds: 0,
-    lanes: 2,
     publishes: true,
     topicPartitions: 4,
     rooms: perRoom(() => ({ records: 0, batches: 0, seconds: { working: 0, input: 0, output: 0 } })),
@@ -52,8 +60,6 @@ export function statusOf(changes: Partial<Status> = {}): Status {
     batchRows: empty(),
     storedMs: empty(),
     publishedMs: empty(),
-    partitions: [],
-    stopped: [],
     ...changes,
   }
 }

@@ -7,24 +7,15 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { loadCommand } from '../../src/load/command.ts'
 import { stackFolder } from '../../src/stack/state.ts'
+import { root } from '../stack/root.ts'
+import { makeIo } from '../start/io.ts'
 import { assertWellFormed } from './well-formed.ts'
-
-const root = join(import.meta.dirname, '../..')
 
 test('a short run is judged, proved and reported, and leaves nothing behind', { timeout: 240_000 }, async () => {
   const stackName = `test-load-${randomUUID().slice(0, 8)}`
   const folder = mkdtempSync(join(tmpdir(), 'millrace-load-'))
   const report = join(folder, 'report.html')
-  const out: string[] = []
-  const err: string[] = []
-  const output = (into: string[]) => ({
-    write: (text: string) => void into.push(text),
-    columns: 80,
-    rows: 24,
-    isTerminal: false,
-  })
-  const never = new AbortController().signal
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MILLRACE_')))
+  const { io, out, err } = makeIo(stackName)
   const code = await loadCommand(
     {
       profile: 'smoke',
@@ -40,19 +31,9 @@ test('a short run is judged, proved and reported, and leaves nothing behind', { 
       report,
     },
     {
-      root,
-      env,
+      ...io,
       directory: folder,
-      cores: 2,
-      execPath: process.execPath,
-      mainPath: join(root, 'src/main.ts'),
-      stdout: output(out),
-      stderr: output(err),
-      now: Date.now,
-      signal: never,
-      kill: never,
-      stackName,
-      stack: { quick: true, temporary: true, lasting: false },
+      stack: { ...io.stack, lasting: false },
       version: 'test',
       cpu: 'test',
       nodeVersion: process.version,

@@ -14,9 +14,9 @@ import {
   type RedriveLog,
   redrive,
   type Selection,
-  settle,
   TooLargeError,
 } from '../../src/rejects/redrive.ts'
+import { settle } from '../../src/rejects/redrive-doubt.ts'
 import { audit } from '../../src/schema/audit.ts'
 import { useServer } from '../schema/database.ts'
 

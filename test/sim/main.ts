@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { count } from '../../src/core/count.ts'
 import { FatalError } from '../../src/core/errors.ts'
+import { wholeFlag } from '../../src/core/flag.ts'
 import { complain } from '../complain.ts'
 import { faults } from './faults.ts'
 import { timeline } from './history.ts'
@@ -56,12 +57,8 @@ function readFlags(): Flags {
   } catch (error) {
     throw new FatalError('USAGE', (error as Error).message, 'See npm run sim -- --help.', error)
   }
-  const whole = (name: string, byDefault: number, least: number) => {
-    const value = values[name] === undefined ? byDefault : Number(values[name])
-    if (!Number.isSafeInteger(value) || value < least)
-      throw new FatalError('USAGE', `--${name} reads '${values[name]}'.`, `It takes a whole number from ${least} on.`)
-    return value
-  }
+  const whole = (name: string, byDefault: number, least: number) =>
+    wholeFlag(name, String(values[name] ?? byDefault), least)
   const mutant = (values.mutant as string | undefined) ?? null
   const mutants = values.mutants === true || mutant !== null
   if (values.write === true && (!mutants || mutant !== null))

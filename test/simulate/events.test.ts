@@ -3,8 +3,9 @@ import { test } from 'node:test'
 import { CloudEvent } from 'cloudevents'
 import fc from 'fast-check'
 import { eventTypes } from '../../src/simulate/catalogue.ts'
-import { createEvents, type EventsOptions, type SimulatedRecord, tenantName } from '../../src/simulate/events.ts'
+import { createEvents, type EventsOptions, type SimulatedRecord } from '../../src/simulate/events.ts'
 import { poisons } from '../../src/simulate/poison.ts'
+import { tenantName } from '../../src/simulate/subjects.ts'
 import { judge } from '../vectors/judge.ts'
 
 const startMs = Date.UTC(2026, 10, 21, 8)

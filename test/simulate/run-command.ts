@@ -1,7 +1,7 @@
 /** A simulator's command as the command line calls it, in this process: its exit code, what it told people, its JSON line. */
 import { fileURLToPath } from 'node:url'
 import { loadSettings } from '../../src/process/load-settings.ts'
-import type { SimulateIo } from '../../src/simulate/command.ts'
+import type { SimulateIo } from '../../src/simulate/io.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 

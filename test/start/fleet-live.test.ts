@@ -1,45 +1,21 @@
 /** While `npm start` runs: its page, the pages of its replicas, and `millrace top`, which finds them by what the fleet leaves beside its servers. */
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Picture } from '../../src/live/picture.ts'
 import { type FleetFile, readFleet } from '../../src/stack/fleet.ts'
 import { stackFolder } from '../../src/stack/state.ts'
-import { type StartIo, startCommand } from '../../src/start/start.ts'
+import { startCommand } from '../../src/start/start.ts'
 import { topCommand } from '../../src/top/command.ts'
 import { eventually, root } from '../stack/root.ts'
+import { makeIo } from './io.ts'
 
 test('the fleet is seen in a browser and in another terminal while it runs', { timeout: 180_000 }, async () => {
   const stackName = `test-live-${randomUUID().slice(0, 8)}`
-  const said: string[] = []
-  const output = (into: string[]) => ({
-    write: (text: string) => void into.push(text),
-    columns: 100,
-    rows: 40,
-    isTerminal: false,
-  })
-  const stop = new AbortController()
-  const kill = new AbortController()
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MILLRACE_')))
-  const io: StartIo = {
-    root,
-    env,
-    directory: join(root, '.local'),
-    cores: 2,
-    execPath: process.execPath,
-    mainPath: join(root, 'src/main.ts'),
-    stdout: output([]),
-    stderr: output(said),
-    now: Date.now,
-    signal: stop.signal,
-    kill: kill.signal,
-    stackName,
-    stack: { quick: true, temporary: true },
-  }
+  const { io, err, stop } = makeIo(stackName)
   const running = startCommand({ rate: '500', partitions: '10', pagePort: '0', json: true }, io)
   const ended = running.then(
-    (code) => `ended with ${code}: ${said.slice(-5).join('')}`,
+    (code) => `ended with ${code}: ${err.slice(-5).join('')}`,
     (error: Error) => `failed: ${error.message}`,
   )
   const folder = stackFolder(root, stackName)
@@ -93,11 +69,11 @@ test('the fleet is seen in a browser and in another terminal while it runs', { t
       { stack: stackName, once: true, json: true },
       {
         root,
-        env,
+        env: io.env,
         replicaAddresses: [],
         adminPort: 9464,
         lookup: async (host) => [{ address: host, family: 4 }],
-        stdout: output(out),
+        stdout: { ...io.stdout, write: (text) => void out.push(text) },
         now: Date.now,
         signal: new AbortController().signal,
       },
@@ -111,6 +87,6 @@ test('the fleet is seen in a browser and in another terminal while it runs', { t
   } finally {
     stop.abort()
   }
-  assert.equal(await running, 0, said.slice(-5).join(''))
+  assert.equal(await running, 0, err.slice(-5).join(''))
   assert.equal(readFleet(folder), null)
 })

@@ -11,9 +11,9 @@
  * This replaces the fetch of kafkajs's brokers for the whole process; kafkajs is pinned to the version whose insides are known. Where it is another one,
  * installFetch() answers false and messages come record by record.
  */
-import { createRequire } from 'node:module'
 import type { RecordRun } from '../../core/record.ts'
 import { createFetchSession, type FetchRequest, type FetchSession } from './kafkajs-fetch-session.ts'
+import { kafkajsInsides } from './kafkajs-insides.ts'
 import { encoded } from './kafkajs-request.ts'
 
 /** What kafkajs passes through to eachBatch. */
@@ -61,9 +61,8 @@ export function installFetch(): boolean {
 }
 
 function install(): boolean {
-  const require = createRequire(import.meta.url)
-  const { version: found } = require('kafkajs/package.json') as { version: string }
-  if (found !== '2.2.4') return false
+  const require = kafkajsInsides()
+  if (require === null) return false
   const broker = (require('kafkajs/src/broker') as { prototype: Broker }).prototype
   const send = Object.getOwnPropertySymbols(broker).find(({ description }) => description?.endsWith('sendRequest'))
   if (send === undefined) return false

@@ -18,7 +18,7 @@
  * where brokers are restarted one after the other: members live on with the right one, and every commit goes to another, which refuses it, for ever
  * (seen in a rolling restart of three brokers). When a commit was refused, or the connection is gone, the coordinator is asked for again.
  */
-import { createRequire } from 'node:module'
+import { kafkajsInsides } from './kafkajs-insides.ts'
 
 interface Group {
   lastRequest: number
@@ -64,9 +64,8 @@ const noHeaders = { reduce: () => Object.create(null) as object }
 
 /** Call once, before the first client. Answers false when this kafkajs is not the one we know. */
 export function mendKafkajs(): boolean {
-  const require = createRequire(import.meta.url)
-  const { version } = require('kafkajs/package.json') as { version: string }
-  if (version !== '2.2.4') return false
+  const require = kafkajsInsides()
+  if (require === null) return false
   const queue = (require('kafkajs/src/network/requestQueue') as { prototype: RequestQueue }).prototype
   queue.scheduleCheckPendingRequests = scheduleCheckPendingRequests
   queue.scheduleRequestTimeoutCheck = scheduleRequestTimeoutCheck

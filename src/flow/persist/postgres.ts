@@ -5,7 +5,7 @@
  * The ledger is moved first, so that a process that has lost a partition fails before it has copied anything. A lost answer to COMMIT is no special
  * case: after any failure the ledger is read before the batch is tried again.
  */
-import pg from 'pg'
+import type pg from 'pg'
 import type { Decoded, Slice } from '../../core/batch.ts'
 import { assert, LostError, RefusedError } from '../../core/errors.ts'
 import type { LedgerRow, Stopped } from '../../core/ledger.ts'
@@ -14,15 +14,9 @@ import { classifyPostgres, sqlState } from './classify.ts'
 import { runCopies } from './copy-transaction.ts'
 import { type Excluded, foreignOf, nothing, pickRows, rowsOfCopies, storedBefore } from './excluded.ts'
 import type { Foreign, Persist, PersistLane, Published, Stored } from './port.ts'
+import { type PostgresOptions, session, sessionName } from './postgres-session.ts'
 import { isRefusal, refusedRows } from './refused.ts'
 import * as sql from './sql.ts'
-
-export interface PostgresOptions {
-  readonly target: sql.Target
-  readonly connection: pg.ClientConfig
-  readonly transactionTimeoutMs: number
-  readonly lockTimeoutMs: number
-}
 
 export function openPostgres(options: PostgresOptions): Persist {
   const { target } = options
@@ -250,60 +244,3 @@ const daysOf = ({ copies }: Decoded) => copies.map(({ day }) => day)
 /** undefined_table raised for the day's partition, not for a table that a migration makes. */
 const isMissingPartition = (error: unknown) =>
   sqlState(error) === '42P01' && error instanceof Error && /_\d{4}_\d{2}_\d{2}"/.test(error.message)
-
-/** As the server keeps it: at most 63 bytes. */
-const sessionName = ({ consumer }: sql.Target, what: string) => `millrace ${consumer.slice(0, 40)} ${what}`
-
-/** One connection that is opened when needed and thrown away after any error. */
-function session({ connection, target, transactionTimeoutMs, lockTimeoutMs }: PostgresOptions, name: string) {
-  let current: pg.Client | null = null
-  let opening: Promise<pg.Client> | null = null
-
-  async function open(): Promise<pg.Client> {
-    const client = new pg.Client({ ...connection, application_name: sessionName(target, name) })
-    // A connection that dies while idle is noticed by the next query; without a listener it would end the process.
-    client.on('error', () => {
-      if (current === client) current = null
-    })
-    try {
-      await client.connect()
-      await client.query(
-        // The generic plan: millrace_advance would otherwise be planned anew for small calls, 0.20 ms instead of 0.08.
-        `SET synchronous_commit = on; SET plan_cache_mode = force_generic_plan;
-         SET transaction_timeout = ${transactionTimeoutMs}; SET lock_timeout = ${lockTimeoutMs}`,
-      )
-    } catch (error) {
-      destroy(client)
-      throw error
-    }
-    current = client
-    return client
-  }
-
-  return {
-    async client(): Promise<pg.Client> {
-      if (current !== null) return current
-      // Lanes share the control session: who comes while it is being opened must not open another.
-      opening ??= open().finally(() => {
-        opening = null
-      })
-      return opening
-    },
-    /** Ends the connection at once, also in the middle of a query, which then fails. */
-    async discard(): Promise<void> {
-      const client = current
-      current = null
-      if (client !== null) destroy(client)
-    },
-    async close(): Promise<void> {
-      const client = current
-      current = null
-      await client?.end()
-    },
-  }
-}
-
-function destroy(client: pg.Client): void {
-  const { connection } = client as pg.Client & { connection: { stream: { destroy(): void } } }
-  connection.stream.destroy()
-}

@@ -10,9 +10,10 @@ export interface Target {
   readonly table: string
 }
 
-const columns =
+/** In the order in which decode/ writes the fields of a row, and of a reject. */
+export const columns =
   'id, event_time, source, event_id, type, subject, tenant_id, data, extensions, kafka_topic, kafka_partition, kafka_offset, kafka_time, data_bytes'
-const rejectColumns =
+export const rejectColumns =
   'consumer, topic, partition, kafka_offset, kafka_time, key, value, headers, code, reason, decoder, event_type, tenant_id, attempts, redrive_of'
 
 const literal = pg.escapeLiteral

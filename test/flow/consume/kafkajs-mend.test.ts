@@ -36,8 +36,8 @@ test('a throttled queue sends what waits once the throttle is over', async () =>
     broker: 'b',
     logger: { debug() {}, warn() {} },
   })
-  queue.maybeThrottle(30)
   const started = performance.now()
+  queue.maybeThrottle(30)
   await new Promise<void>((resolve) => {
     const entry = { correlationId: 1, resolve() {}, reject() {} }
     queue.push({ entry, expectResponse: false, sendRequest: resolve })
