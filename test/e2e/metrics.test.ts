@@ -54,6 +54,7 @@ test('two replicas and a load: every metric is told, under the labels of its row
     'retention_headroom_seconds',
     'retries_total',
     'room_stretch',
+    'trace_spans_total',
   ]
   for (const [name, { type }] of Object.entries(metricRows)) {
     const full = fullName(name as MetricName)
