@@ -25,6 +25,7 @@ import type { PostgresFlags } from './simulate/postgres-flags.ts'
 import type { RedisFlags } from './simulate/redis-flags.ts'
 import type { StackAction, StackFlags } from './stack/flags.ts'
 import type { StartFlags } from './start/flags.ts'
+import type { StateFlags } from './state/flags.ts'
 import type { TopFlags } from './top/flags.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -316,6 +317,40 @@ for (const [action, { summary, flags: options }] of Object.entries(offsetsComman
       now: Date.now,
       signal: stopSignal().first,
       write,
+    })
+  })
+}
+
+const { stateCommands, stateNotes } = await import('./state/flags.ts')
+const state = program
+  .command('state')
+  .description('what a customer, an order, a subscription was at a time, and how it came to be')
+for (const { action, usage, description, flags: options } of stateCommands) {
+  const command = state.command(usage).description(description).addHelpText('after', stateNotes)
+  for (const { flag, help, standard, many } of options) {
+    if (many) command.option(flag, help, (given: string, before: string[] = []) => [...before, given])
+    else command.option(flag, help, standard)
+  }
+  command.action(async (...given: unknown[]) => {
+    const subjects = given
+      .slice(0, -2)
+      .flat()
+      .filter((one) => one !== undefined) as string[]
+    const flags = command.opts<StateFlags>()
+    const { settings } = settingsFor(['postgresUrl'])
+    const { loadConsumer } = await import('./process/load-consumer.ts')
+    const { stateCommand } = await import('./state/command.ts')
+    const { operator } = await import('./schema/audit.ts')
+    // `| head` has seen enough.
+    process.stdout.once('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+    process.exitCode = await stateCommand(action, subjects, flags, {
+      settings,
+      consumer: await loadConsumer(flags.consumer),
+      actor: operator(),
+      now: Date.now,
+      signal: stopSignal().first,
+      write,
+      writeError,
     })
   })
 }
