@@ -302,21 +302,25 @@ const { offsetsCommands } = await import('./offsets/flags.ts')
 const offsets = program
   .command('offsets')
   .description('where the partitions stand, and a decision about where they go on')
-for (const [action, { summary, flags: options }] of Object.entries(offsetsCommands)) {
-  const command = offsets.command(action).description(summary)
+for (const [action, one] of Object.entries(offsetsCommands)) {
+  const { argument, summary, flags: options } = one as (typeof offsetsCommands)['save']
+  const command = offsets.command(argument === undefined ? action : `${action} ${argument}`).description(summary)
   for (const [flag, help, standard] of options) command.option(flag, help, standard)
-  command.action(async ({ consumer: name, ...flags }: OffsetsFlags & { consumer: string }) => {
+  command.action(async (...given: unknown[]) => {
+    const { consumer: name, ...flags } = command.opts<OffsetsFlags & { consumer: string }>()
     const { settings } = settingsFor(['kafkaBrokers', 'postgresUrl', 'redisUrls'])
     const { loadConsumer } = await import('./process/load-consumer.ts')
     const { offsetsCommand } = await import('./offsets/command.ts')
     const { operator } = await import('./schema/audit.ts')
-    process.exitCode = await offsetsCommand(action as OffsetsAction, flags, {
+    const named = argument === undefined ? undefined : (given[0] as string)
+    process.exitCode = await offsetsCommand(action as OffsetsAction, named, flags, {
       settings,
       consumer: await loadConsumer(name),
       actor: operator(),
       now: Date.now,
       signal: stopSignal().first,
       write,
+      writeError,
     })
   })
 }
