@@ -31,6 +31,8 @@ export interface Span {
   readonly to: Place
   /** Only what was stored by then. */
   readonly known?: Instant
+  /** About so many from the first one on, for whoever comes back for more; at least one, where there is one. */
+  readonly limit?: number
 }
 
 export interface HistoryDay {
@@ -80,6 +82,3 @@ export interface SnapshotQuery {
   readonly to?: Instant
   readonly limit: number
 }
-
-export const isBehind = (event: ReducedEvent, place: Place): boolean =>
-  event.time > place.time || (event.time === place.time && place.key !== undefined && event.key > place.key)

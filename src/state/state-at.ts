@@ -118,7 +118,7 @@ export async function stateAt(
   const folded = await foldTo(history, reducer, subject, { time: at }, options)
   if (folded.events > 0) return { ...folded, at, begins: null }
   requireKept(folded.days, at)
-  const begins = await history.firstAfter(subject, at)
+  const begins = options.known === undefined ? await history.firstAfter(subject, at) : null
   if (begins !== null) return { ...folded, at, begins }
   throw new FatalError(
     'SUBJECT_UNKNOWN',

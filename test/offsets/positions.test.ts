@@ -36,7 +36,7 @@ test('offsets of a time; save, restore dry and done, refused while the group is 
   for (const { partition, offset, latestOffset, fromThenOn, nextOffset } of at.partitions) {
     assert.equal(offset, early.get(partition), `partition ${partition}: the first record of the second load`)
     assert.deepEqual([latestOffset, nextOffset], [ends.get(partition), late.get(partition)])
-    assert.equal(fromThenOn, latestOffset - offset)
+    assert.equal(fromThenOn, latestOffset - (offset as number))
   }
   assert.match((await offsets(world, 'at', between)).out, /from then on[\s\S]*stored[\s\S]*offsets from/)
   const byTime = await offsets(world, 'save', 'by-time', '--at', between, '--json')

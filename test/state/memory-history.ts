@@ -64,7 +64,7 @@ export function memoryHistory(rows: StoredEvent[], days: readonly string[], page
       }
       return counts as Counts
     },
-    async *events({ subject, types, after, to, known }) {
+    async *events({ subject, types, after, to, known, limit }) {
       const sorts = (time: string, key: string | undefined) => `${time},${key ?? '~'}`
       const found = rows
         .filter(isKept)
@@ -76,6 +76,7 @@ export function memoryHistory(rows: StoredEvent[], days: readonly string[], page
           return place <= sorts(to.time, to.key) && (after === null || place > sorts(after.time, after.key))
         })
         .sort(inOrder)
+        .slice(0, limit ?? Number.POSITIVE_INFINITY)
       for (let at = 0; at < found.length; at += pageRows) yield found.slice(at, at + pageRows)
     },
     async firstAfter(subject, time) {
