@@ -347,7 +347,7 @@ for (const { action, usage, description, flags: options } of stateCommands) {
     const { operator } = await import('./schema/audit.ts')
     // `| head` has seen enough.
     process.stdout.once('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
-    process.exitCode = await stateCommand(action, subjects, flags, {
+    const context = {
       settings,
       consumer: await loadConsumer(flags.consumer),
       actor: operator(),
@@ -355,7 +355,12 @@ for (const { action, usage, description, flags: options } of stateCommands) {
       signal: stopSignal().first,
       write,
       writeError,
-    })
+    }
+    if (action === 'debug') {
+      const { debugCommand } = await import('./state/debug-command.ts')
+      const { stdin, stdout } = process
+      process.exitCode = await debugCommand(subjects[0], flags, { ...context, stdin, stdout: output(stdout) })
+    } else process.exitCode = await stateCommand(action, subjects, flags, context)
   })
 }
 

@@ -50,12 +50,26 @@ export async function loadReducer(name: string): Promise<LoadedReducer> {
   return { name, hash: hashOf(url), definition }
 }
 
+export const loadReducers = (): Promise<LoadedReducer[]> => Promise.all(reducerNames().map(loadReducer))
+
 /** The one whose subjects begin as this one does; of two, the one that says more. */
+export function fitting(all: readonly LoadedReducer[], subject: string): LoadedReducer | null {
+  let best: LoadedReducer | null = null
+  let most = 0
+  for (const one of all) {
+    for (const begin of one.definition.subjects) {
+      if (!subject.startsWith(begin) || begin.length <= most) continue
+      best = one
+      most = begin.length
+    }
+  }
+  return best
+}
+
 export async function reducerFor(subject: string): Promise<LoadedReducer> {
-  const fits = (all: readonly string[]) => Math.max(...all.map((one) => (subject.startsWith(one) ? one.length : 0)))
-  const all = await Promise.all(reducerNames().map(loadReducer))
-  const [best] = all.sort((a, b) => fits(b.definition.subjects) - fits(a.definition.subjects))
-  if (best !== undefined && fits(best.definition.subjects) > 0) return best
+  const all = await loadReducers()
+  const best = fitting(all, subject)
+  if (best !== null) return best
   const known = all.flatMap(({ name, definition }) => definition.subjects.map((one) => `${one}... is ${name}`))
   throw new FatalError(
     'REDUCER_UNKNOWN',

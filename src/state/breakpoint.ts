@@ -115,6 +115,7 @@ function reach(value: Json | undefined, path: readonly string[]): Json | undefin
   let at = value
   for (const name of path) {
     if (at === null || typeof at !== 'object' || !Object.hasOwn(at, name)) return undefined
+    if (Array.isArray(at) && name === 'length') return undefined
     at = (at as { readonly [name: string]: Json })[name]
   }
   return at

@@ -39,7 +39,7 @@ const usage = (what: string, remedy: string) => new FatalError('USAGE', what, re
 
 /** Answers the exit code. */
 export async function stateCommand(
-  action: StateAction,
+  action: Exclude<StateAction, 'debug'>,
   subjects: readonly string[],
   flags: StateFlags,
   context: StateContext,
@@ -95,7 +95,7 @@ async function ask(
 ): Promise<number> {
   const { write } = context
   const reducer = await reducerOf(flags, subject)
-  const { from, to } = rangeOf(action === 'show' || action === 'restore' ? { to: flags.at ?? 'now' } : flags, context)
+  const { from, to } = readRange(action === 'show' || action === 'restore' ? { to: flags.at ?? 'now' } : flags, context)
   const known = flags.known === undefined ? {} : { known: instant('known', flags.known, context) }
   const limit = wholeFlag('limit', flags.limit ?? '100', 1, 10_000)
   const after = flags.after === undefined ? {} : { after: readPlace(flags.after) }
@@ -150,7 +150,7 @@ async function ask(
 }
 
 async function keep(subjects: readonly string[], flags: StateFlags, context: StateContext, shelf: Shelf) {
-  const { to } = rangeOf({ to: flags.at ?? 'now' }, context)
+  const { to } = readRange({ to: flags.at ?? 'now' }, context)
   if (to > instantOfMs(context.now()))
     throw usage(`--at reads '${flags.at}', which is still to come.`, 'What happens until then is not known yet.')
   await withHistory(shelf.session, shelf.table, (history) => warn(history, null, to, context))
@@ -211,7 +211,7 @@ const wrong = (judged: readonly Judged[]) =>
     'A reducer must be pure; if it is, somebody changed rows or snapshots by hand. `state snapshots --check --drop --yes` drops what is wrong.',
   )
 
-function rangeOf(flags: Pick<StateFlags, 'from' | 'to'>, context: StateContext) {
+export function readRange(flags: Pick<StateFlags, 'from' | 'to'>, context: StateContext) {
   const from = flags.from === undefined ? null : instant('from', flags.from, context)
   const to = instant(flags.from === undefined && flags.to !== undefined ? 'at' : 'to', flags.to ?? 'now', context)
   if (from !== null && from > to) throw usage(`--from ${from} is after --to ${to}.`, 'Swap them.')

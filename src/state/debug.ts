@@ -81,6 +81,8 @@ export function openDebug({ subject, types, from, to, reducerOf, look }: DebugOp
   const start: Place | null = from === null ? null : { time: justBefore(from) }
   const breakpoints = new Map<string, { breakpoint: Breakpoint; hits: number }>()
   const folds = new Map<string, Fold>()
+  /** Between events of some types lie those of others, which change states too: then each is folded for itself. */
+  const foldsOn = types === undefined || types.length === 0
   /** Of subjects, as of the last event that was read. */
   let states = new Map<string, Json>()
   let steps: Step[] = []
@@ -111,7 +113,7 @@ export function openDebug({ subject, types, from, to, reducerOf, look }: DebugOp
       to: { time: to },
       limit: pageEvents,
       ...(subject !== null && { subject }),
-      ...(types !== undefined && types.length > 0 && { types }),
+      ...(!foldsOn && { types }),
     }
     await look(async (history) => {
       for await (const page of history.events(span)) ahead.push(...page)
@@ -130,7 +132,7 @@ export function openDebug({ subject, types, from, to, reducerOf, look }: DebugOp
     const step: Step = { ...stored, position: ++read }
     const before = states.get(stored.event.subject)
     const reducer = reducerOf(stored.event.subject)
-    if (before !== undefined && reducer !== null) fill(step, reducer, before)
+    if (before !== undefined && reducer !== null && foldsOn) fill(step, reducer, before)
     steps.push(step)
     if (steps.length > rememberedMax) steps.shift()
     at = steps.length - 1
@@ -142,7 +144,7 @@ export function openDebug({ subject, types, from, to, reducerOf, look }: DebugOp
       const after = foldOf(reducer)(before, step.event)
       step.states = { before, after, failed: null }
       // Of an older step it is not the state of now.
-      if (step.position === read) keep(step.event.subject, after)
+      if (step.position === read && foldsOn) keep(step.event.subject, after)
     } catch (error) {
       step.states = { before, after: null, failed: failureOf(error) }
       states.delete(step.event.subject)
@@ -192,7 +194,8 @@ export function openDebug({ subject, types, from, to, reducerOf, look }: DebugOp
       reducer,
       before,
       after,
-      changes: diff(before, after),
+      changes: failed === null ? diff(before, after) : [],
+      failed,
       hit,
       atEnd,
       breakpoints: all,

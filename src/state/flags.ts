@@ -1,6 +1,6 @@
 /** The options of `millrace state ...`: what the help says of each. */
 
-export type StateAction = 'show' | 'timeline' | 'diff' | 'snapshot' | 'snapshots' | 'restore'
+export type StateAction = 'show' | 'timeline' | 'diff' | 'snapshot' | 'snapshots' | 'restore' | 'debug'
 
 export interface StateFlags {
   readonly consumer: string
@@ -127,6 +127,26 @@ export const stateCommands: readonly {
       reducer,
       consumer,
       json,
+    ],
+  },
+  {
+    action: 'debug',
+    usage: 'debug [subject]',
+    description:
+      'step through the events of a subject, or of all in a range, with the state before and after each: by keys at a terminal, else as text or JSON lines',
+    flags: [
+      { flag: '--from <time>', help: `${time}; by default from the beginning, which takes a subject` },
+      { flag: '--to <time>', help: time, standard: 'now' },
+      { flag: '--type <type>', help: 'events of this type only; may be repeated', many: true },
+      {
+        flag: '--break <what>',
+        help: 'stop at type:com.bss.order.*, subject:ord_1, or a condition: "data.amount > 100 and after.status changes"; may be repeated',
+        many: true,
+      },
+      { flag: '--limit <n>', help: 'so many at most, where there is no terminal', standard: '1000' },
+      reducer,
+      consumer,
+      { flag: '--json', help: 'a JSON value a line' },
     ],
   },
 ]

@@ -7,13 +7,15 @@ import { keeperSession } from '../../src/keeper/turn.ts'
 import { loadConsumer } from '../../src/process/load-consumer.ts'
 import { loadSettings } from '../../src/process/load-settings.ts'
 import { ensurePartitions } from '../../src/schema/partitions.ts'
-import { stateCommand } from '../../src/state/command.ts'
+import { type StateContext, stateCommand } from '../../src/state/command.ts'
 import type { StateAction, StateFlags } from '../../src/state/flags.ts'
 import { type Database, noSignal } from '../schema/database.ts'
 
 export const table = 'cloud_events'
 export const nowMs = Date.parse('2026-11-21T12:00:00Z')
 export const today = dayOf(nowMs)
+
+type Action = Exclude<StateAction, 'debug'>
 
 export interface Row {
   readonly subject: string
@@ -28,15 +30,17 @@ export interface Row {
 export interface World {
   readonly session: pg.Client
   readonly env: Readonly<Record<string, string>>
+  /** As the command line is given it; what it writes is thrown away. */
+  readonly context: StateContext
   connect(): Promise<pg.Client>
   put(rows: readonly Row[], by?: pg.Client): Promise<void>
   /** Events of other subjects, so many a day. */
   fill(day: number, count: number): Promise<void>
   seal(day: number): Promise<void>
-  run(action: StateAction, subjects: readonly string[], flags?: Partial<StateFlags>): Promise<Said>
+  run(action: Action, subjects: readonly string[], flags?: Partial<StateFlags>): Promise<Said>
   /** With --json, as what it says. */
   // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects
-  json(action: StateAction, subjects: readonly string[], flags?: Partial<StateFlags>): Promise<any>
+  json(action: Action, subjects: readonly string[], flags?: Partial<StateFlags>): Promise<any>
 }
 
 export interface Said {
@@ -56,15 +60,20 @@ export async function worldOf(database: Database): Promise<World> {
   const consumer = await loadConsumer('cloud-events')
   const days = [today - 2, today - 1, today]
   await ensurePartitions(session, table, days, { signal: noSignal })
-  const run = async (action: StateAction, subjects: readonly string[], flags: Partial<StateFlags> = {}) => {
+  const context = {
+    settings,
+    consumer,
+    actor: 'ann@desk',
+    now: () => nowMs,
+    signal: noSignal,
+    write() {},
+    writeError() {},
+  }
+  const run = async (action: Action, subjects: readonly string[], flags: Partial<StateFlags> = {}) => {
     let out = ''
     let err = ''
-    const context = {
-      settings,
-      consumer,
-      actor: 'ann@desk',
-      now: () => nowMs,
-      signal: noSignal,
+    const told = {
+      ...context,
       write: (text: string) => {
         out += text
       },
@@ -72,12 +81,13 @@ export async function worldOf(database: Database): Promise<World> {
         err += text
       },
     }
-    const code = await stateCommand(action, subjects, { consumer: 'cloud-events', ...flags }, context)
+    const code = await stateCommand(action, subjects, { consumer: 'cloud-events', ...flags }, told)
     return { code, out, err }
   }
   return {
     session,
     env,
+    context,
     connect: () => database.connect(),
     async put(rows, by = session) {
       for (const { subject, type, time, id, data, stored } of rows) {
