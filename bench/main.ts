@@ -5,6 +5,7 @@
  *            machines differ and are noisy
  *   steady   6,667 events/s over 100 partitions into each of them: latency from due to committed
  *   --poison what one bad record in a thousand costs
+ *   --state  what the state of a subject at a time costs, with a snapshot and without
  *   --scale  what more of everything costs: replicas, partitions, bytes, rows, days; a backlog, a rebalance, a kill, a cold scan (scale/)
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -38,6 +39,8 @@ const { values: flags } = parseArgs({
     only: { type: 'string' },
     poison: { type: 'boolean', default: false },
     scale: { type: 'boolean', default: false },
+    state: { type: 'boolean', default: false },
+    others: { type: 'string', default: '500000' },
     rows: { type: 'string', default: '1000000,10000000' },
     backlog: { type: 'string', default: '5000000' },
     profile: { type: 'boolean', default: false },
@@ -68,6 +71,8 @@ if (flags.help) {
   --replicas N   replicas of Millrace in the steady run (2)
   --poison       instead of all that: drain as many events with one bad record in a thousand, beside clean ones
   --scale        instead of all that: what more of everything costs; --only then takes ${partNames.join(',')}
+  --state        instead of all that: the state of a subject with so many events (10000), with a snapshot and without
+  --others N     with --state: events of everybody else on each day (500000)
   --rows N,N     with --scale: sizes of the table (1000000,10000000)
   --backlog N    with --scale: events that wait when the fleet comes back (5000000)
   --set NAME=V   a setting of the replicas, say MILLRACE_LANES=4; may be repeated
@@ -86,14 +91,17 @@ if (unknown.length > 0) {
   process.stderr.write(`millrace: --only knows ${known.join(', ')}; not ${unknown.join(', ')}\n`)
   process.exit(2)
 }
-const whole = (name: 'rounds' | 'steady' | 'warm' | 'rate' | 'replicas' | 'backlog', min: number): number => {
+const whole = (
+  name: 'rounds' | 'steady' | 'warm' | 'rate' | 'replicas' | 'backlog' | 'others',
+  min: number,
+): number => {
   const value = Number(flags[name])
   if (flags[name] !== '' && Number.isSafeInteger(value) && value >= min) return value
   process.stderr.write(`millrace: --${name} reads '${flags[name]}'; it takes a whole number from ${min}\n`)
   process.exit(2)
 }
 const rounds = whole('rounds', 1)
-const events = Number(flags.events ?? (flags.scale ? 500_000 : 1_000_000))
+const events = Number(flags.events ?? (flags.state ? 10_000 : flags.scale ? 500_000 : 1_000_000))
 const rate = whole('rate', 1)
 const paced = { rate, warmMs: whole('warm', 0) * 1000, seconds: whole('steady', 0) }
 const say = (text: string) => void process.stderr.write(`${text}\n`)
@@ -103,7 +111,12 @@ process.once('SIGTERM', () => interrupt.abort(new Error('terminated')))
 const at = new Date().toISOString()
 const worldOptions = { partitions, signal: interrupt.signal, say, settings: flags.set }
 
-if (flags.scale) {
+if (flags.state) {
+  const { state } = await import('./state.ts')
+  const others = whole('others', 1)
+  // A call is a matter of milliseconds: many of them, however few rounds a drain has.
+  keep('state', await state({ events, others, rounds: rounds * 10, signal: interrupt.signal, say }))
+} else if (flags.scale) {
   const found = await scale(worldOptions, {
     parts: only as PartName[],
     events,
