@@ -14,6 +14,7 @@ import { dayOfInstant, type Instant, instantOfMs, readInstant } from './instant.
 import { withHistory } from './postgres-history.ts'
 import { placeText, renderBetween, renderJudged, renderMade, renderState, renderTimeline } from './print.ts'
 import {
+  checkSnapshot,
   dropSnapshots,
   isUseless,
   type Judged,
@@ -59,12 +60,12 @@ export async function stateCommand(
   })
 }
 
-/** A connected session of a migrated database; Ctrl-C ends it, whatever it is at. */
-export async function withSession<T>(
-  { settings, consumer, actor, signal }: StateContext,
+/** A connected session of a migrated database; Ctrl-C ends it, whatever it is at. Answers the exit code. */
+export async function withSession(
+  { settings, consumer, actor, signal, writeError }: StateContext,
   name: string,
-  work: (shelf: Shelf) => Promise<T>,
-): Promise<T> {
+  work: (shelf: Shelf) => Promise<number>,
+): Promise<number> {
   const session = await connectPostgres(settings, name)
   const cut = () => session.connection?.stream.destroy()
   signal.addEventListener('abort', cut, { once: true })
@@ -74,7 +75,10 @@ export async function withSession<T>(
     requireSchema(await schemaState(session))
     return await work({ session, table: consumer.definition.table, actor })
   } catch (error) {
-    if (signal.aborted) throw signal.reason
+    if (signal.aborted) {
+      writeError('stopped\n')
+      return 1
+    }
     if (error instanceof FatalError) throw error
     throw sqlState(error) === undefined ? error : postgresFailure(error, settings)
   } finally {
@@ -95,7 +99,8 @@ async function ask(
 ): Promise<number> {
   const { write } = context
   const reducer = await reducerOf(flags, subject)
-  const { from, to } = readRange(action === 'show' || action === 'restore' ? { to: flags.at ?? 'now' } : flags, context)
+  const isAt = action === 'show' || action === 'restore'
+  const { from, to } = isAt ? readRange({ to: flags.at ?? 'now' }, context, 'at') : readRange(flags, context)
   const known = flags.known === undefined ? {} : { known: instant('known', flags.known, context) }
   const limit = wholeFlag('limit', flags.limit ?? '100', 1, 10_000)
   const after = flags.after === undefined ? {} : { after: readPlace(flags.after) }
@@ -130,17 +135,9 @@ async function ask(
       }
       case 'restore': {
         const { snapshot, state } = await restoreSnapshot(history, reducer, subject, to)
-        if (flags.check) {
-          const judged = await judgeSnapshots(history, {
-            subject,
-            limit: 10_000,
-            check: true,
-            reducerOf: async () => reducer,
-            signal: context.signal,
-          })
-          const own = judged.find((one) => one.snapshot.at === snapshot.at && one.snapshot.hash === snapshot.hash)
-          if (own !== undefined && own.verdict !== 'right') throw wrong([own])
-        }
+        const verdict = flags.check ? await checkSnapshot(history, snapshot, reducer, await history.days()) : 'right'
+        if (verdict === 'WRONG') throw wrong([{ snapshot, verdict, events: 0 }])
+        if (verdict !== 'right') context.writeError(`${verdict}: days that it has are gone\n`)
         return flags.json ? { ...told, ...snapshot, state } : `${JSON.stringify(state, null, 2)}\n`
       }
     }
@@ -150,7 +147,7 @@ async function ask(
 }
 
 async function keep(subjects: readonly string[], flags: StateFlags, context: StateContext, shelf: Shelf) {
-  const { to } = readRange({ to: flags.at ?? 'now' }, context)
+  const { to } = readRange({ to: flags.at ?? 'now' }, context, 'at')
   if (to > instantOfMs(context.now()))
     throw usage(`--at reads '${flags.at}', which is still to come.`, 'What happens until then is not known yet.')
   await withHistory(shelf.session, shelf.table, (history) => warn(history, null, to, context))
@@ -211,9 +208,10 @@ const wrong = (judged: readonly Judged[]) =>
     'A reducer must be pure; if it is, somebody changed rows or snapshots by hand. `state snapshots --check --drop --yes` drops what is wrong.',
   )
 
-export function readRange(flags: Pick<StateFlags, 'from' | 'to'>, context: StateContext) {
+/** `option`: where the end was written. */
+export function readRange(flags: Pick<StateFlags, 'from' | 'to'>, context: StateContext, option = 'to') {
   const from = flags.from === undefined ? null : instant('from', flags.from, context)
-  const to = instant(flags.from === undefined && flags.to !== undefined ? 'at' : 'to', flags.to ?? 'now', context)
+  const to = instant(option, flags.to ?? 'now', context)
   if (from !== null && from > to) throw usage(`--from ${from} is after --to ${to}.`, 'Swap them.')
   return { from, to }
 }

@@ -5,7 +5,7 @@ import type { LoadedReducer } from '../process/load-reducer.ts'
 import { audit } from '../schema/audit.ts'
 import { type Session, transaction } from '../schema/sql.ts'
 import { createFold } from './fold.ts'
-import type { History, Snapshot } from './history.ts'
+import type { History, HistoryDay, Snapshot } from './history.ts'
 import { type Instant, showInstant } from './instant.ts'
 import { withHistory } from './postgres-history.ts'
 import { isCheckable, standing } from './standing.ts'
@@ -120,16 +120,23 @@ export async function judgeSnapshots(
     }
     const found = standing(snapshot, await history.counts(snapshot.subject, snapshot.at), days)
     if (found.kind !== 'right') tell(found.kind, found.events)
-    else if (!check) tell('right')
-    else if (!isCheckable(snapshot, days)) tell('not to be checked')
-    else {
-      const span = { subject: snapshot.subject, after: null, to: { time: snapshot.at } }
-      const full = await foldOn(history, createFold(reducer), null, span)
-      const kept = await history.stateOf(snapshot)
-      tell(canonicalJson(full.state) === canonicalJson(kept) && full.read === snapshot.events ? 'right' : 'WRONG')
-    }
+    else tell(check ? await checkSnapshot(history, snapshot, reducer, days) : 'right')
   }
   return judged
+}
+
+/** Of one that counts right: against a fold of all its events. */
+export async function checkSnapshot(
+  history: History,
+  snapshot: Snapshot,
+  reducer: LoadedReducer,
+  days: readonly HistoryDay[],
+): Promise<'right' | 'not to be checked' | 'WRONG'> {
+  if (!isCheckable(snapshot, days)) return 'not to be checked'
+  const span = { subject: snapshot.subject, after: null, to: { time: snapshot.at } }
+  const full = await foldOn(history, createFold(reducer), null, span)
+  const kept = await history.stateOf(snapshot)
+  return canonicalJson(full.state) === canonicalJson(kept) && full.read === snapshot.events ? 'right' : 'WRONG'
 }
 
 const useless: readonly Verdict[] = ['late', 'deleted', 'another reducer', 'WRONG']

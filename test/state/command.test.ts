@@ -3,10 +3,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { partitionName } from '../../src/core/day.ts'
 import { loadReducer } from '../../src/process/load-reducer.ts'
+import { ensurePartitions } from '../../src/schema/partitions.ts'
+import { stateCommand } from '../../src/state/command.ts'
 import { withHistory } from '../../src/state/postgres-history.ts'
 import { makeSnapshot } from '../../src/state/snapshots.ts'
 import { millrace } from '../e2e/millrace.ts'
-import { useServer } from '../schema/database.ts'
+import { until } from '../keeper/world.ts'
+import { noSignal, useServer } from '../schema/database.ts'
 import { explain } from '../schema/plan.ts'
 import { late, orderRows, table, today, worldOf } from './world.ts'
 
@@ -256,6 +259,54 @@ test('an event that commits while a snapshot is made is late to it', async () =>
   assert.deepEqual([isPut, made.events], [true, 3])
   const shown = await json('show', ['ord_1'])
   assert.deepEqual([shown.snapshot, shown.events, shown.state.channel], [null, 5, 'shop'])
+})
+
+test('Ctrl-C ends a question at once, and its work on the server soon', async () => {
+  const { put, session, connect, context } = await world()
+  await put(orderRows)
+  const holder = await connect()
+  await holder.query(`begin; lock table ${table} in access exclusive mode`)
+  const stop = new AbortController()
+  let said = ''
+  const flags = { consumer: 'cloud-events' }
+  const asked = stateCommand('show', ['ord_1'], flags, {
+    ...context,
+    signal: stop.signal,
+    writeError: (text) => {
+      said += text
+    },
+  })
+  const backends = async () => {
+    const { rows } = await session.query(
+      "select count(*)::int as n from pg_stat_activity where application_name = 'millrace state show' and datname = current_database()",
+    )
+    return rows[0].n as number
+  }
+  await until('the question to wait', async () => {
+    const { rows } = await session.query(
+      "select 1 from pg_stat_activity where application_name = 'millrace state show' and wait_event_type = 'Lock' and datname = current_database()",
+    )
+    return rows.length > 0
+  })
+  const startMs = performance.now()
+  stop.abort(new Error('SIGINT'))
+  assert.deepEqual([await asked, said], [1, 'stopped\n'])
+  assert.ok(performance.now() - startMs < 1000)
+  await until('the server to notice', async () => (await backends()) === 0)
+  await holder.query('rollback')
+})
+
+test('a subject index made by hand serves the days made from then on', async () => {
+  const { session, put } = await world()
+  await session.query(`create index on only ${table} (subject, event_time)`)
+  await ensurePartitions(session, table, [today + 1], { signal: noSignal })
+  await put(orderRows)
+  await withHistory(session, table, async (history) => {
+    assert.deepEqual(
+      (await history.days()).map(({ indexed }) => indexed),
+      [false, false, false, true],
+    )
+  })
 })
 
 test('as a process: exit codes, and one line that says what is wrong', async () => {
