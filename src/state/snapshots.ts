@@ -3,7 +3,7 @@ import { FatalError } from '../core/errors.ts'
 import { canonicalJson, type Json } from '../core/json.ts'
 import type { LoadedReducer } from '../process/load-reducer.ts'
 import { audit } from '../schema/audit.ts'
-import { type Session, transaction } from '../schema/sql.ts'
+import { type Session, sqlState, transaction } from '../schema/sql.ts'
 import { createFold } from './fold.ts'
 import type { History, HistoryDay, Snapshot } from './history.ts'
 import { type Instant, showInstant } from './instant.ts'
@@ -50,7 +50,14 @@ export async function makeSnapshot(shelf: Shelf, reducer: LoadedReducer, subject
     )
     return { ...folded, at, isNew: true }
   }
-  return withHistory(session, table, work, { write: true })
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await withHistory(session, table, work, { write: true })
+    } catch (error) {
+      // Somebody has just made the same one: 40001, could not serialize. Then it is there.
+      if (sqlState(error) !== '40001' || attempt === 3) throw error
+    }
+  }
 }
 
 /** The newest snapshot up to an instant, as it was kept; refused where it is not right any more. */

@@ -40,7 +40,9 @@ export async function timeline(
   let state = states ? (await foldTo(history, reducer, subject, start, option)).state : null
   const fold = createFold(reducer)
   const items: TimelineItem[] = []
-  for await (const page of history.events({ subject, after: start, to: { time: to }, ...option })) {
+  // One more than asked for tells whether there is more.
+  const span = { subject, after: start, to: { time: to }, limit: limit + 1, ...option }
+  for await (const page of history.events(span)) {
     for (const one of page) {
       const last = items.at(-1)
       if (items.length === limit && last !== undefined) return { items, next: placeOf(last) }

@@ -261,6 +261,19 @@ test('an event that commits while a snapshot is made is late to it', async () =>
   assert.deepEqual([shown.snapshot, shown.events, shown.state.channel], [null, 5, 'shop'])
 })
 
+test('ten who make the same snapshot at once make one', async () => {
+  const { put, json, connect } = await world()
+  await put(orderRows)
+  const reducer = await loadReducer('order')
+  const at = '2026-11-20T12:00:00.000000Z'
+  const sessions = await Promise.all(Array.from({ length: 10 }, connect))
+  const made = await Promise.all(
+    sessions.map((session) => makeSnapshot({ session, table, actor: 'ann@desk' }, reducer, 'ord_1', at)),
+  )
+  assert.ok(made.every(({ events }) => events === 3))
+  assert.equal((await json('snapshots', [], { check: true })).snapshots.length, 1)
+})
+
 test('Ctrl-C ends a question at once, and its work on the server soon', async () => {
   const { put, session, connect, context } = await world()
   await put(orderRows)

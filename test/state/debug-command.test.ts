@@ -1,13 +1,19 @@
 /** `millrace state debug` on a real PostgreSQL: as lines, and by keys at a terminal that the test holds in its hands. */
 import assert from 'node:assert/strict'
-import { EventEmitter } from 'node:events'
+import { spawn } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { type DebugContext, debugCommand } from '../../src/state/debug-command.ts'
 import type { StateFlags } from '../../src/state/flags.ts'
 import { millrace } from '../e2e/millrace.ts'
+import { cleanEnv } from '../e2e/replica.ts'
+import { until } from '../keeper/world.ts'
 import { useServer } from '../schema/database.ts'
 import { late, orderRows, today, type World, worldOf } from './world.ts'
 
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const server = useServer()
 const world = async () => worldOf(await server.database())
 
@@ -157,4 +163,34 @@ test('by keys: step, back, run to a typed condition, look at the states, quit; t
   assert.equal(await done, 0)
   assert.equal(raw, false)
   assert.ok(out.includes('\x1b[?1049l'))
+})
+
+const script = ['/usr/bin/script', '/bin/script'].find(existsSync)
+
+test('as a process at a real terminal: keys one by one, and the terminal as it was', {
+  skip: script === undefined && 'no script(1) here',
+}, async () => {
+  const { env, put } = await world()
+  await put(orderRows)
+  const command = `${process.execPath} ${main} state debug ord_1`
+  const child = spawn(script as string, ['-qec', command, '/dev/null'], {
+    env: cleanEnv({ ...env, TERM: 'xterm' }) as NodeJS.ProcessEnv,
+  })
+  let out = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    out += text
+  })
+  const ended = once(child, 'close')
+  const last = () => out.slice(out.lastIndexOf('\x1b[H'))
+  const shows = (pattern: RegExp) => until(String(pattern), () => pattern.test(last()))
+  await shows(/event 1 /)
+  child.stdin.write(' ')
+  await shows(/event 2 /)
+  child.stdin.write('\x1b[C')
+  await shows(/event 3 /)
+  child.stdin.write('\x03')
+  const [code] = await ended
+  assert.equal(code, 0)
+  assert.ok(out.includes('\x1b[?1049l'), 'the other screen is left')
+  assert.match(out.slice(out.lastIndexOf('\x1b[?1049l')), /event 3 /)
 })
