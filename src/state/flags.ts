@@ -44,8 +44,8 @@ const json: StateFlag = { flag: '--json', help: 'as one JSON value' }
 /** Told below the help of every command. */
 export const stateNotes = `
 Events count in the order of their own time, then of their key. A sealed day finds a subject by its index.
-A day that is not sealed (today, and the last one until sealAfterHours) has none: it is read from end to end,
-a second or more for every million rows; the command says so before it does. docs/state.md says what helps.`
+A day that is not sealed (today, and the last one until sealAfterHours) has none: all its rows are read, which
+takes as long as it takes; the command says how many before it does. docs/state.md says what helps.`
 
 export const stateCommands: readonly {
   readonly action: StateAction

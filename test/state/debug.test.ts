@@ -41,7 +41,10 @@ const open = (rows: StoredEvent[], options: Partial<DebugOptions> = {}) => {
 }
 
 test('any steps forward and back, with and without breakpoints on states: each event is where it belongs, with its states', async () => {
-  const moves = fc.array(fc.constantFrom('step', 'step', 'back', 'run', 'restart'), { maxLength: 60 })
+  const moves = fc.array(fc.constantFrom('step', 'step', 'step', 'back', 'back', 'run', 'restart'), {
+    maxLength: 60,
+    size: 'max',
+  })
   const breaks = fc.subarray(['subject:a2', 'data = 3', 'after.2 exists', 'type:nothing.*'])
   await fc.assert(
     fc.asyncProperty(rowsOf, moves, breaks, fc.constantFrom(null, 'a1'), async (rows, all, texts, subject) => {
