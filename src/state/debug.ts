@@ -202,45 +202,55 @@ export function openDebug({ subject, types, from, to, reducerOf, look }: DebugOp
     }
   }
 
+  let turn: Promise<unknown> = Promise.resolve()
+  /** Whoever calls while another call is under way waits for it: there is one place in the history. */
+  const inTurn = (work?: () => void | Promise<void>): Promise<DebugView> => {
+    const mine = turn.then(async () => {
+      await work?.()
+      return view()
+    })
+    turn = mine.catch(() => {})
+    return mine
+  }
+
   return {
-    view,
-    async step() {
-      hit = null
-      await next()
-      return view()
-    },
-    async back() {
-      hit = null
-      if (at > 0 || (at === 0 && steps[0]?.position === 1)) at--
-      return view()
-    },
-    async run(signal) {
-      hit = null
-      for (let step = await next(); step !== null; step = await next()) {
-        hit = await stops(step)
-        if (hit !== null || signal?.aborted) break
-      }
-      return view()
-    },
-    restart() {
-      states = new Map()
-      steps = []
-      ahead = []
-      at = -1
-      last = start
-      read = 0
-      isEnd = false
-      hit = null
-      return view()
-    },
-    toggle(text) {
-      if (!breakpoints.delete(text)) {
+    view: () => inTurn(),
+    step: () =>
+      inTurn(async () => {
+        hit = null
+        await next()
+      }),
+    back: () =>
+      inTurn(() => {
+        hit = null
+        if (at > 0 || (at === 0 && steps[0]?.position === 1)) at--
+      }),
+    run: (signal) =>
+      inTurn(async () => {
+        hit = null
+        for (let step = await next(); step !== null; step = await next()) {
+          hit = await stops(step)
+          if (hit !== null || signal?.aborted) break
+        }
+      }),
+    restart: () =>
+      inTurn(() => {
+        states = new Map()
+        steps = []
+        ahead = []
+        at = -1
+        last = start
+        read = 0
+        isEnd = false
+        hit = null
+      }),
+    toggle: (text) =>
+      inTurn(() => {
+        if (breakpoints.delete(text)) return
         if (breakpoints.size === breakpointsMax)
           throw new FatalError('USAGE', `There are ${breakpointsMax} breakpoints.`, 'Take one away first.')
         breakpoints.set(text, { breakpoint: readBreakpoint(text), hits: 0 })
-      }
-      return view()
-    },
+      }),
   }
 }
 

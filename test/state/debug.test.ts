@@ -78,6 +78,17 @@ test('any steps forward and back, with and without breakpoints on states: each e
   )
 })
 
+test('calls that come together are carried out one after the other, and one that fails does not hold the next', async () => {
+  const debug = open(Array.from({ length: 5 }, (_, n) => stored('a1', n * 1000, n, n)))
+  const bad = debug.toggle('nonsense')
+  const views = [debug.step(), debug.step(), debug.back(), debug.step(), debug.step()]
+  await assert.rejects(bad, { code: 'USAGE' })
+  assert.deepEqual(
+    (await Promise.all(views)).map(({ position }) => position),
+    [1, 2, 1, 2, 3],
+  )
+})
+
 test('only some types, from some time on: the states are still those of all events', async () => {
   const rows = Array.from({ length: 6 }, (_, n) => {
     const one = stored('a1', n * 1000, n, n)
