@@ -93,6 +93,33 @@ create table rejects (
 CREATE UNIQUE INDEX rejects_consumer_redrive_seq_idx ON rejects USING btree (consumer, redrive_seq) WHERE redrive_seq IS NOT NULL;
 CREATE INDEX rejects_consumer_state_rejected_at_idx ON rejects USING btree (consumer, state, rejected_at);
 
+create table saved_positions (
+  consumer text collate "C" not null,
+  topic text collate "C" not null,
+  name text collate "C" not null,
+  saved_at timestamp with time zone not null default now(),
+  actor text collate "C" not null,
+  source text collate "C" not null,
+  topic_id text collate "C",
+  positions jsonb not null,
+  constraint saved_positions_pkey PRIMARY KEY (consumer, topic, name)
+);
+
+create table state_snapshots (
+  events_table text collate "C" not null,
+  reducer text collate "C" not null,
+  subject text collate "C" not null,
+  hash text collate "C" not null,
+  at timestamp with time zone not null,
+  first_time timestamp with time zone,
+  events bigint not null,
+  counts jsonb not null,
+  state json not null,
+  made_at timestamp with time zone not null default now(),
+  made_by text collate "C" not null,
+  constraint state_snapshots_pkey PRIMARY KEY (events_table, reducer, subject, hash, at)
+);
+
 CREATE OR REPLACE PROCEDURE millrace_advance(IN consumer text, IN topic text, IN partitions integer[], IN expected bigint[], IN next bigint[], IN stored integer[], IN rejected integer[], IN duplicated integer[], IN skipped integer[], IN published bigint[], IN streams jsonb[])
  LANGUAGE plpgsql
 AS $procedure$
@@ -250,3 +277,9 @@ comment on column rejects.tenant_id is 'The tenant, where the decoder got far en
 comment on column rejects.redrive_of is 'The reject whose redrive this is.';
 comment on column rejects.audit_id is 'The action that gave it its state.';
 comment on column rejects.redrive_seq is 'Its place among all redriven rejects of the consumer: below the offset committed in Kafka means sent.';
+comment on table saved_positions is 'Positions of a consumer in a topic under a name: written by `millrace offsets save`, gone back to by `millrace offsets restore`.';
+comment on column saved_positions.positions is 'Partition to offset: the first record that comes next, {"0": 1234}.';
+comment on table state_snapshots is 'The state of a subject with all its events up to an instant. Right as long as the subject has as many events up to there as are counted here.';
+comment on column state_snapshots.hash is 'Of the reducer''s text: a changed reducer does not use what another one has folded.';
+comment on column state_snapshots.first_time is 'Of the first event in it; null: there was none.';
+comment on column state_snapshots.counts is 'Events of the subject by day, {"2026-11-21": 3}, up to the instant, of the days that were kept.';

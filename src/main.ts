@@ -26,6 +26,7 @@ import type { PostgresFlags } from './simulate/postgres-flags.ts'
 import type { RedisFlags } from './simulate/redis-flags.ts'
 import type { StackAction, StackFlags } from './stack/flags.ts'
 import type { StartFlags } from './start/flags.ts'
+import type { StateFlags } from './state/flags.ts'
 import type { TopFlags } from './top/flags.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -302,22 +303,65 @@ const { offsetsCommands } = await import('./offsets/flags.ts')
 const offsets = program
   .command('offsets')
   .description('where the partitions stand, and a decision about where they go on')
-for (const [action, { summary, flags: options }] of Object.entries(offsetsCommands)) {
-  const command = offsets.command(action).description(summary)
+for (const [action, one] of Object.entries(offsetsCommands)) {
+  const { argument, summary, flags: options } = one as (typeof offsetsCommands)['save']
+  const command = offsets.command(argument === undefined ? action : `${action} ${argument}`).description(summary)
   for (const [flag, help, standard] of options) command.option(flag, help, standard)
-  command.action(async ({ consumer: name, ...flags }: OffsetsFlags & { consumer: string }) => {
+  command.action(async (...given: unknown[]) => {
+    const { consumer: name, ...flags } = command.opts<OffsetsFlags & { consumer: string }>()
     const { settings } = settingsFor(['kafkaBrokers', 'postgresUrl', 'redisUrls'])
     const { loadConsumer } = await import('./process/load-consumer.ts')
     const { offsetsCommand } = await import('./offsets/command.ts')
     const { operator } = await import('./schema/audit.ts')
-    process.exitCode = await offsetsCommand(action as OffsetsAction, flags, {
+    const named = argument === undefined ? undefined : (given[0] as string)
+    process.exitCode = await offsetsCommand(action as OffsetsAction, named, flags, {
       settings,
       consumer: await loadConsumer(name),
       actor: operator(),
       now: Date.now,
       signal: stopSignal().first,
       write,
+      writeError,
     })
+  })
+}
+
+const { stateCommands, stateNotes } = await import('./state/flags.ts')
+const state = program
+  .command('state')
+  .description('what a customer, an order, a subscription was at a time, and how it came to be')
+for (const { action, usage, description, flags: options } of stateCommands) {
+  const command = state.command(usage).description(description).addHelpText('after', stateNotes)
+  for (const { flag, help, standard, many } of options) {
+    if (many) command.option(flag, help, (given: string, before: string[] = []) => [...before, given])
+    else command.option(flag, help, standard)
+  }
+  command.action(async (...given: unknown[]) => {
+    const subjects = given
+      .slice(0, -2)
+      .flat()
+      .filter((one) => one !== undefined) as string[]
+    const flags = command.opts<StateFlags>()
+    const { settings } = settingsFor(['postgresUrl'])
+    const { loadConsumer } = await import('./process/load-consumer.ts')
+    const { stateCommand } = await import('./state/command.ts')
+    const { operator } = await import('./schema/audit.ts')
+    // `| head` has seen enough.
+    process.stdout.once('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+    const context = {
+      settings,
+      consumer: await loadConsumer(flags.consumer),
+      actor: operator(),
+      now: Date.now,
+      signal: stopSignal().first,
+      write,
+      writeError,
+    }
+    if (action === 'debug') {
+      const { debugCommand } = await import('./state/debug-command.ts')
+      const { stdin, stdout } = process
+      process.exitCode = await debugCommand(subjects[0], flags, { ...context, stdin, stdout: output(stdout) })
+    } else process.exitCode = await stateCommand(action, subjects, flags, context)
   })
 }
 

@@ -25,7 +25,7 @@ function edgesOf(from: string, text: string): Edge[] {
   })
 }
 
-const files = ['src', 'consumers'].flatMap((folder) =>
+const files = ['src', 'consumers', 'reducers'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .filter((file) => /\.m?ts$|\.mjs$/.test(file))
     .map((file) => join(folder, file)),
@@ -35,7 +35,7 @@ const edges = [...texts].flatMap(([file, text]) => edgesOf(file, text))
 
 // --- arrows -------------------------------------------------------------------------------------------------------------------------------------
 
-const isOurs = (path: string) => /^(src|consumers|test|bench|bin)\//.test(path)
+const isOurs = (path: string) => /^(src|consumers|reducers|test|bench|bin)\//.test(path)
 const rooms = ['consume', 'decode', 'persist', 'publish', 'settle']
 const isPort = (path: string) => rooms.some((room) => path === `src/flow/${room}/port.ts`)
 
@@ -43,6 +43,7 @@ const isPort = (path: string) => rooms.some((room) => path === `src/flow/${room}
 const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] = [
   // A JSON Schema may be a file beside it.
   [/^consumers\//, ({ to }) => /^(src\/define\.ts$|src\/decoders\/|consumers\/.*\.json$)/.test(to)],
+  [/^reducers\//, ({ to }) => to === 'src/define.ts' || to.startsWith('reducers/')],
   [/^src\/core\//, ({ to }) => to.startsWith('src/core/')],
   // Only what tells a mistake in a consumer file is more than a type.
   [/^src\/define\.ts$/, ({ to, type }) => to.startsWith('src/core/') && (type || to === 'src/core/business.ts')],
@@ -98,10 +99,11 @@ const exceptions: Readonly<Record<string, string>> = {
   'src/start/prepare.ts -> src/flow/consume/kafkajs-mend.ts': 'whoever makes a client of kafkajs mends it first',
   'src/simulate/kafka.ts -> src/flow/consume/codecs.ts': 'the names of the codecs it can send with',
   'src/simulate/record-batch.ts -> src/flow/consume/codecs.ts': 'the codecs it sends with',
-  'src/offsets/command.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
-  'src/offsets/command.ts -> src/flow/publish/redis.ts': 'how far the streams are, asked as publish/ asks',
+  'src/offsets/decide.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
+  'src/offsets/decide.ts -> src/flow/publish/redis.ts': 'how far the streams are, asked as publish/ asks',
   'src/offsets/read.ts -> src/flow/consume/kafkajs-topic-id.ts': 'the one request that tells which topic it is',
   'src/offsets/read.ts -> src/verify/kafka-reader.ts': 'records without a group: how old is the first that waits',
+  'src/state/debug-command.ts -> src/live/screen.ts': 'how frames are drawn in place',
   'src/verify/verify.ts -> src/flow/consume/codecs.ts': 'a reader of its own, which must read all codecs',
   'src/verify/verify.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
 }
@@ -149,6 +151,7 @@ const builtins: Readonly<Record<string, readonly string[]>> = {
   'src/decoders/': ['node:buffer'],
   'src/define.ts': [],
   'consumers/': [],
+  'reducers/': [],
 }
 
 function forbiddenPackage({ from, to, type }: Edge): boolean {
@@ -262,6 +265,8 @@ const f = await import('./f.ts')
     ['src/process/lifecycle.ts', 'src/verify/verify.ts'],
     ['src/replay/replay.ts', 'src/flow/persist/sql.ts'],
     ['src/gateway/server.ts', 'src/replay/replay.ts'],
+    ['reducers/order.ts', 'src/core/json.ts', 'type'],
+    ['src/state/command.ts', 'src/flow/persist/sql.ts'],
     ['src/verify/walk.ts', 'test/flow/house.ts'],
   ]
   for (const [from, to, type] of planted) assert.ok(forbidden({ from, to, type: type === 'type' }), `${from} -> ${to}`)

@@ -67,7 +67,15 @@ test('the operator role judges rejects, moves the ledger, makes days, and cannot
   await session.query('update ledger set next_offset = 2')
   await session.query(`insert into audit (actor, action, target) values ('a', 'b', 'c') returning id`)
   await ensurePartitions(session, 'cloud_events', [dayOf(at)], { signal: noSignal })
+  await session.query(`insert into state_snapshots (events_table, reducer, subject, hash, at, events, counts, state, made_by)
+    values ('cloud_events', 'order', 'ord_1', 'h', now(), 0, '{}', 'null', 'a') on conflict do nothing`)
+  await session.query('delete from state_snapshots')
+  await session.query(
+    `insert into saved_positions (consumer, topic, name, actor, source, positions) values ('c', 't', 'n', 'a', 'ledger', '{}')`,
+  )
+  await session.query('delete from saved_positions')
   for (const query of [
+    `update saved_positions set positions = '{}'`,
     `update rejects set value = 'x'`,
     'delete from rejects',
     'delete from ledger',
@@ -90,8 +98,11 @@ test('the reader role sees events and the ledger, and changes nothing', async ()
     `select * from cloud_events where id >= millrace_id_floor(now()) union all select * from cloud_events_2026_11_21`,
   )
   await session.query('select * from ledger')
+  await session.query('select * from state_snapshots')
   for (const query of [
     'select * from rejects',
+    'select * from saved_positions',
+    'delete from state_snapshots',
     `insert into ledger (consumer, topic, partition, start_offset, next_offset) values ('c', 't', 0, 0, 0)`,
     `select millrace_make_partition('cloud_events', '2026-11-22')`,
   ]) {
