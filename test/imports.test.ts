@@ -63,6 +63,8 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
       /^src\/(core\/|flow\/[^/]+$)/.test(to) || (type && (isPort(to) || to === 'src/flow/settle/settler.ts')),
   ],
   [/^src\/schema\//, ({ to }) => /^src\/(core|schema)\//.test(to)],
+  // Records read without a group, for the wings that do so.
+  [/^src\/records\//, ({ to }) => /^src\/(core|records)\//.test(to)],
   // What a fleet looks like: of what it tells, and nothing else.
   [/^src\/live\//, ({ to }) => /^src\/(core|live)\//.test(to)],
   // A process of the fleet runs the flow, and the keeper of its days beside it, and shows itself.
@@ -77,12 +79,12 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
   // It finds the fleet of `npm start` by what that leaves beside its servers.
   [/^src\/top\//, ({ to }) => /^src\/((core|live|top)\/|stack\/(state|fleet|lock)\.)/.test(to)],
   [/^src\/main\.ts$/, ({ to }) => !to.startsWith('test/')],
-  // Every other wing: core, ports, the schema, how to connect; never a room's inside, never another wing.
+  // Every other wing: core, ports, the schema, records, how to connect; never a room's inside, never another wing.
   [
     /^src\/(\w+)\//,
     ({ from, to, type }) => {
       const [, wing] = from.split('/')
-      if (to.startsWith(`src/${wing}/`) || /^src\/(core|schema)\//.test(to) || to === 'src/define.ts') return true
+      if (to.startsWith(`src/${wing}/`) || /^src\/(core|schema|records)\//.test(to) || to === 'src/define.ts') return true
       return /^src\/process\/(connect|load|rights)-/.test(to) || (type && isPort(to))
     },
   ],
@@ -102,7 +104,6 @@ const exceptions: Readonly<Record<string, string>> = {
   'src/offsets/command.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
   'src/offsets/command.ts -> src/flow/publish/redis.ts': 'how far the streams are, asked as publish/ asks',
   'src/offsets/read.ts -> src/flow/consume/kafkajs-topic-id.ts': 'the one request that tells which topic it is',
-  'src/offsets/read.ts -> src/verify/kafka-reader.ts': 'records without a group: how old is the first that waits',
   'src/verify/verify.ts -> src/flow/consume/codecs.ts': 'a reader of its own, which must read all codecs',
   'src/verify/verify.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
 }

@@ -4,7 +4,7 @@ import type { Kafka } from 'kafkajs'
 import type { LedgerRow, Stopped, Watermarks } from '../core/ledger.ts'
 import { openTopicIds } from '../flow/consume/kafkajs-topic-id.ts'
 import type { Session } from '../schema/sql.ts'
-import { openKafkaReader } from '../verify/kafka-reader.ts'
+import { openKafkaReader } from '../records/kafka-reader.ts'
 import type { FullRow, Range } from './plan.ts'
 
 export interface Target {

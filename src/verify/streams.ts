@@ -5,7 +5,7 @@
 
 import { type PlainEvent, readEvent, sameData } from './event.ts'
 import type { Findings } from './findings.ts'
-import type { SourceRecord } from './kafka-reader.ts'
+import type { SourceRecord } from '../records/kafka-reader.ts'
 import type { StreamEntry, StreamInfo, StreamRead } from './redis-reader.ts'
 
 export interface EntryCounts {
