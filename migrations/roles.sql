@@ -5,7 +5,7 @@
 -- `grant millrace_fleet to ingest`.
 --
 --   millrace_fleet     `millrace consume`, `doctor`, `verify`
---   millrace_operator  `millrace rejects`, `offsets`, and `partitions list` and `make`
+--   millrace_operator  `millrace rejects`, `offsets`, `replay`, and `partitions list` and `make`
 --   millrace_reader    whoever asks for events
 --
 -- What only an owner may do stays with the owner: `millrace migrate`, sealing a day, and dropping or detaching one.
@@ -44,6 +44,8 @@ begin
   execute format('grant update (state, state_at, audit_id, redrive_seq) on rejects to %I', operator);
   execute format('grant insert, update on ledger to %I', operator);
   execute format('grant insert on audit to %I', operator);
+  -- A replay is noted, and how far it is.
+  execute format('grant select, insert, update on replays to %I', operator);
 
   -- Rejects hold bytes that nobody has looked at yet: not for every reader.
   execute format('grant select on cloud_events, ledger, millrace_migrations to %I', reader);

@@ -62,6 +62,11 @@ export const codes = {
   DISK_FULL: 'No room left on the disk.',
   REPLICA_UNREACHABLE: 'No replica answers at the addresses that were given or found.',
   VERIFY_FAILED: 'The proof does not hold: something is lost, doubled or out of order.',
+  REPLAY_EXPIRED: 'What is to be replayed is not kept any more.',
+  REPLAY_BUSY: 'Another replay writes to this target, or was interrupted there.',
+  REPLAY_UNKNOWN: 'There is no such replay, or it has come to its end.',
+  REPLAY_TARGET: 'The target of a replay is not as it has to be.',
+  REPLAY_REFUSED: 'The target does not take what is replayed to it.',
   USAGE: 'The command line is not understood.',
   BUG: 'A law of the house was broken: please report it.',
 } as const

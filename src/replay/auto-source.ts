@@ -1,0 +1,98 @@
+/** PostgreSQL and Kafka as one: each event from where the plan says it is, merged by key, so that what is stored late does not come late. */
+import type { ReplayEvent } from './entry.ts'
+import { compareKeys, type KafkaPosition, type Position } from './key.ts'
+import { type Prefetched, prefetched } from './prefetch.ts'
+import type { Estimate, ReplaySource, SourceBatch } from './source.ts'
+
+const batchEvents = 1000
+
+export function openAutoSource(postgres: ReplaySource, kafka: ReplaySource): ReplaySource {
+  async function* read(from: Position, signal: AbortSignal): AsyncGenerator<SourceBatch, void, undefined> {
+    const rows = new Side(prefetched(postgres.read(from, signal)), null)
+    const records = new Side(prefetched(kafka.read(from, signal)), from.kafka)
+    try {
+      await Promise.all([rows.more(), records.more()])
+      while (!rows.ended || !records.ended) {
+        const events: ReplayEvent[] = []
+        let fromKafka = 0
+        while (events.length < batchEvents) {
+          const row = rows.head
+          const record = records.head
+          const side = record === undefined || (row !== undefined && compareKeys(row, record) < 0) ? rows : records
+          if (side.head === undefined) break
+          if (side === records) fromKafka++
+          events.push(side.head)
+          side.at++
+          // Which of the two comes next is only known when both have one at hand.
+          if (side.head === undefined) await side.more()
+        }
+        if (events.length > 0) {
+          const share = records.ended && records.share === 0 ? rows.share : (rows.share + records.share) / 2
+          // Of a batch that was begun, Kafka is read again from its beginning; keys tell what was there before.
+          yield { events, fromKafka, kafka: records.position, share }
+        }
+      }
+    } finally {
+      await Promise.all([rows.reading.close(), records.reading.close()])
+    }
+  }
+
+  return {
+    read,
+    async estimate(signal): Promise<Estimate> {
+      const [rows, records] = await Promise.all([postgres.estimate(signal), kafka.estimate(signal)])
+      const least = (a: number | null, b: number | null) => (a === null || b === null ? (a ?? b) : Math.min(a, b))
+      const most = (a: number | null, b: number | null) => (a === null || b === null ? (a ?? b) : Math.max(a, b))
+      return {
+        events: rows.events + records.events,
+        bytes: rows.bytes + records.bytes,
+        exact: rows.exact && records.exact,
+        postgres: rows.events,
+        kafka: records.events,
+        firstMs: least(rows.firstMs, records.firstMs),
+        lastMs: most(rows.lastMs, records.lastMs),
+      }
+    },
+    async close() {
+      await Promise.all([postgres.close(), kafka.close()])
+    },
+  }
+}
+
+class Side {
+  readonly reading: Prefetched<SourceBatch>
+  events: readonly ReplayEvent[] = []
+  at = 0
+  share = 0
+  ended = false
+  /** From where Kafka is to be read for what of this side has not been handed on. */
+  position: KafkaPosition | null
+  #behind: KafkaPosition | null
+
+  constructor(reading: Prefetched<SourceBatch>, position: KafkaPosition | null) {
+    this.reading = reading
+    this.position = position
+    this.#behind = position
+  }
+
+  get head(): ReplayEvent | undefined {
+    return this.events[this.at]
+  }
+
+  /** The next batch that holds something, or the end. */
+  async more(): Promise<void> {
+    while (this.head === undefined && !this.ended) {
+      this.position = this.#behind
+      const batch = await this.reading.next()
+      if (batch === null) {
+        this.ended = true
+        this.share = 1
+        return
+      }
+      this.events = batch.events
+      this.at = 0
+      this.share = batch.share
+      this.#behind = batch.kafka
+    }
+  }
+}
