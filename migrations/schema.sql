@@ -93,6 +93,23 @@ create table rejects (
 CREATE UNIQUE INDEX rejects_consumer_redrive_seq_idx ON rejects USING btree (consumer, redrive_seq) WHERE redrive_seq IS NOT NULL;
 CREATE INDEX rejects_consumer_state_rejected_at_idx ON rejects USING btree (consumer, state, rejected_at);
 
+create table replays (
+  id text collate "C" not null,
+  target text collate "C" not null,
+  description jsonb not null,
+  plan jsonb not null,
+  state text collate "C" not null default 'running'::text,
+  saved jsonb,
+  failure text,
+  actor text collate "C" not null,
+  begun_at timestamp with time zone not null default now(),
+  saved_at timestamp with time zone not null default now(),
+  constraint replays_pkey PRIMARY KEY (id),
+  constraint replays_state CHECK (state = ANY (ARRAY['running'::text, 'stopped'::text, 'failed'::text, 'done'::text, 'cancelled'::text]))
+)
+with (fillfactor=50);
+CREATE UNIQUE INDEX replays_target_idx ON replays USING btree (target) WHERE state = ANY (ARRAY['running'::text, 'stopped'::text, 'failed'::text]);
+
 CREATE OR REPLACE PROCEDURE millrace_advance(IN consumer text, IN topic text, IN partitions integer[], IN expected bigint[], IN next bigint[], IN stored integer[], IN rejected integer[], IN duplicated integer[], IN skipped integer[], IN published bigint[], IN streams jsonb[])
  LANGUAGE plpgsql
 AS $procedure$
@@ -259,3 +276,7 @@ comment on column rejects.tenant_id is 'The tenant, where the decoder got far en
 comment on column rejects.redrive_of is 'The reject whose redrive this is.';
 comment on column rejects.audit_id is 'The action that gave it its state.';
 comment on column rejects.redrive_seq is 'Its place among all redriven rejects of the consumer: below the offset committed in Kafka means sent.';
+comment on table replays is 'Replays and how far they are: one row each, updated every second while it runs. Events of a replay bear its id in the extension replayid.';
+comment on column replays.plan is 'What was settled when it began: which offsets of Kafka belong to it, and below which ones rows do.';
+comment on column replays.state is 'running also where whoever ran it has died: then nobody holds its lock.';
+comment on column replays.saved is 'Its position, and what its target has to know to go on there.';
