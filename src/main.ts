@@ -337,7 +337,7 @@ replay.action(async (flags: ReplayFlags) => {
   const isNew = flags.resume === undefined && flags.discard === undefined && !flags.list
   const { settings } = settingsFor([
     'postgresUrl',
-    ...(isNew && flags.source !== 'postgres' ? (['kafkaBrokers'] as const) : []),
+    ...(isNew && (flags.source !== 'postgres' || flags.into.startsWith('kafka:')) ? (['kafkaBrokers'] as const) : []),
     ...(isNew && flags.into.startsWith('redis:') ? (['redisUrls'] as const) : []),
   ])
   const { replayCommand } = await import('./replay/command.ts')

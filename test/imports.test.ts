@@ -107,6 +107,7 @@ const exceptions: Readonly<Record<string, string>> = {
   'src/offsets/read.ts -> src/flow/consume/kafkajs-topic-id.ts': 'the one request that tells which topic it is',
   'src/replay/entry.ts -> src/decoders/media-type.ts':
     'bytes that are text become a string, as in the entry of a stream',
+  'src/replay/http-message.ts -> src/decoders/media-type.ts': 'which data is JSON',
   'src/replay/open-source.ts -> src/flow/consume/codecs.ts': 'a reader of its own, which must read all codecs',
   'src/replay/redis-target.ts -> src/flow/publish/classify.ts': 'what an error of Redis means is one table',
   'src/verify/verify.ts -> src/flow/consume/codecs.ts': 'a reader of its own, which must read all codecs',

@@ -1,17 +1,24 @@
 /** Makes the target that a description names, and refuses the ones that live flows write to. */
+import type pg from 'pg'
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
+import { kafkaConfig } from '../process/connect-kafka.ts'
 import { connectRedis } from '../process/connect-redis.ts'
 import type { LoadedConsumer } from '../process/load-consumer.ts'
 import type { Session } from '../schema/sql.ts'
 import type { ReplayDescription } from './description.ts'
 import { openFileTarget } from './file-target.ts'
+import { openKafkaTarget } from './kafka-target.ts'
+import { openTableTarget } from './postgres-table-target.ts'
 import { openRedisTarget } from './redis-target.ts'
 import { type LineOutput, openStdoutTarget } from './stdout-target.ts'
 import type { ReplayTarget, TargetState } from './target.ts'
+import { openWebhookTarget } from './webhook-target.ts'
 
 export interface OpenTargetOptions {
   readonly settings: Settings
+  /** The one that holds the replay's lock. */
+  readonly session: pg.Client
   readonly consumer: LoadedConsumer
   readonly description: ReplayDescription
   /** False: the replay is gone on with. */
@@ -51,7 +58,7 @@ export async function refuseLive(
 }
 
 export async function openTarget(options: OpenTargetOptions): Promise<ReplayTarget> {
-  const { settings, description, isNew, state, stdout } = options
+  const { settings, session, consumer, description, isNew, state, stdout } = options
   const { target } = description
   switch (target.kind) {
     case 'stdout':
@@ -70,7 +77,13 @@ export async function openTarget(options: OpenTargetOptions): Promise<ReplayTarg
         throw error
       }
     }
-    default:
-      throw live(`There is no target of the kind ${target.kind} yet.`, 'Choose another one.')
+    case 'table': {
+      const { table: like, topic } = consumer.definition
+      return openTableTarget({ session, replayId: description.id, table: target.table, like, topic, isNew })
+    }
+    case 'kafka':
+      return openKafkaTarget({ kafka: kafkaConfig(settings), topic: target.topic })
+    case 'webhook':
+      return openWebhookTarget({ url: target.url, mode: target.mode })
   }
 }

@@ -99,7 +99,15 @@ export function openReplays(context: ReplaysContext): Replays {
     before: { readonly isNew: boolean; readonly note: () => Promise<void> },
   ): Promise<Replay> {
     const state = saved?.target ?? null
-    const target = await openTarget({ settings, consumer, description, isNew: before.isNew, state, stdout })
+    const target = await openTarget({
+      settings,
+      session,
+      consumer,
+      description,
+      isNew: before.isNew,
+      state,
+      stdout,
+    })
     try {
       await before.note()
       const source = await openSource(settings, consumer, description, plan)
@@ -174,7 +182,15 @@ export function openReplays(context: ReplaysContext): Replays {
         const consumer = await loadConsumer(description.consumer)
         const state = saved?.target ?? null
         try {
-          const target = await openTarget({ settings, consumer, description, isNew: false, state, stdout })
+          const target = await openTarget({
+            settings,
+            session,
+            consumer,
+            description,
+            isNew: false,
+            state,
+            stdout,
+          })
           await target.discard().finally(() => target.close())
         } catch (error) {
           // What is gone already, or in another shape than it was left, need not be taken away.
