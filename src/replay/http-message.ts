@@ -12,8 +12,9 @@ export interface HttpMessage {
 }
 
 const scanner = new JsonScanner()
-const structured = { 'content-type': 'application/cloudevents+json; charset=UTF-8' }
-const batched = { 'content-type': 'application/cloudevents-batch+json; charset=UTF-8' }
+/** Without a charset: JSON is UTF-8, and some receivers take the content type to the letter. */
+const structured = { 'content-type': 'application/cloudevents+json' }
+const batched = { 'content-type': 'application/cloudevents-batch+json' }
 
 /** `entries`: one, except in a batch. */
 export function httpMessage(mode: HttpMode, entries: readonly Buffer[]): HttpMessage {

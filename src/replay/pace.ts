@@ -15,6 +15,8 @@ export class Pace {
   #speed: Speed
   /** An event's time, and when it is due. */
   #anchor: { readonly micros: number; readonly ms: number } | null = null
+  /** What was not made up for since the speed was set. */
+  #slippedMs = 0
 
   constructor(speed: Speed) {
     this.#speed = speed
@@ -27,6 +29,7 @@ export class Pace {
   set speed(speed: Speed) {
     this.#speed = speed
     this.#anchor = null
+    this.#slippedMs = 0
   }
 
   /** The next event that is asked for is due at once. */
@@ -41,13 +44,15 @@ export class Pace {
     const due = this.#anchor.ms + (micros - this.#anchor.micros) / 1000 / this.#speed
     if (nowMs - due <= slipMs) return due
     this.#anchor = { micros, ms: nowMs }
+    this.#slippedMs += nowMs - due
     return nowMs
   }
 
-  /** How far behind its time the event is that was asked for last. */
+  /** How far the event is behind the time that this speed had promised when it was set. */
   lateMs(micros: number, nowMs: number): number {
     if (typeof this.#speed !== 'number' || this.#anchor === null) return 0
-    return Math.max(0, nowMs - this.#anchor.ms - (micros - this.#anchor.micros) / 1000 / this.#speed)
+    const late = nowMs - this.#anchor.ms - (micros - this.#anchor.micros) / 1000 / this.#speed
+    return this.#slippedMs + Math.max(0, late)
   }
 }
 

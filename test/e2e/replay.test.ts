@@ -7,11 +7,12 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { openKafkaReader } from '../../src/records/kafka-reader.ts'
+import { putOnSmallDisk, whyNoMount } from '../chaos/ground/small-disk.ts'
 import { useStack, type World } from './harness.ts'
 import { millrace } from './millrace.ts'
 import { compare, type Events, note } from './replayed.ts'
@@ -76,19 +77,32 @@ async function entriesOf(world: World, stream: string): Promise<string[]> {
   return found.map(([, fields]) => fields[1] as string)
 }
 
-/** Starts a replay at a rate, kills it once it has noted some of its way, and says how far that was. */
-async function killed(world: World, t: TestContext, id: string, ...args: string[]): Promise<void> {
-  const rate = String(Math.round(events / 4))
-  const child = spawn(process.execPath, [main, 'replay', '--id', id, '--rate', rate, ...args], {
-    env: cleanEnv(world.env) as NodeJS.ProcessEnv,
-    stdio: 'ignore',
+function start(world: World, ...args: string[]) {
+  const process_ = spawn(process.execPath, [main, 'replay', ...args], { env: cleanEnv(world.env) as NodeJS.ProcessEnv })
+  const said = { out: '', err: '' }
+  process_.stdout.on('data', (text) => {
+    said.out += text
   })
-  const noted = await until('the replay to be on its way', 30_000, async () => {
+  process_.stderr.on('data', (text) => {
+    said.err += text
+  })
+  return { process: process_, out: () => said.out, err: () => said.err }
+}
+
+/** Until it has noted some of its way; answers how much. */
+function onItsWay(world: World, id: string): Promise<number> {
+  return until('the replay to be on its way', 30_000, async () => {
     const { rows } = await world.sql.query("select saved->'events' as events from replays where id = $1", [id])
     return rows[0]?.events > events / 10 ? (rows[0].events as number) : null
   })
-  child.kill('SIGKILL')
-  await once(child, 'exit')
+}
+
+/** Starts a replay at a rate, kills it on its way, and says how far that was. */
+async function killed(world: World, t: TestContext, id: string, ...args: string[]): Promise<void> {
+  const child = start(world, '--id', id, '--rate', String(Math.round(events / 4)), ...args)
+  const noted = await onItsWay(world, id)
+  child.process.kill('SIGKILL')
+  await once(child.process, 'exit')
   const { rows } = await world.sql.query('select state from replays where id = $1', [id])
   assert.equal(rows[0].state, 'running')
   t.diagnostic(`${id} killed after ${noted} events were noted`)
@@ -361,6 +375,44 @@ test('replays', async (t) => {
     assert.deepEqual(rows, [])
   })
 
+  const noMount = await whyNoMount()
+  await t.test(
+    'a disk that is full: a clear word, whole events, and on when there is room',
+    { skip: noMount ?? false },
+    async () => {
+      const folder = file('disk')
+      mkdirSync(folder)
+      const disk = await putOnSmallDisk(folder)
+      try {
+        const path = join(folder, 'full.jsonl')
+        const child = start(
+          world,
+          '--id',
+          'full',
+          '--source',
+          'postgres',
+          '--rate',
+          String(events / 4),
+          '--into',
+          `file:${path}`,
+        )
+        await onItsWay(world, 'full')
+        await disk.fill()
+        const [code] = await once(child.process, 'exit')
+        assert.equal(code, 1)
+        assert.match(child.err(), /DISK_FULL: No room for/)
+        assert(!existsSync(path))
+        for (const line of linesOf(`${path}.part`)) JSON.parse(line)
+        assert(readFileSync(`${path}.part`, 'utf8').endsWith('\n'))
+        await disk.free()
+        await replay(world, '--resume', 'full')
+        compare(linesOf(path), stored, 'full')
+      } finally {
+        await disk.putBack()
+      }
+    },
+  )
+
   await t.test('given up, its file goes and its target is free', async (t) => {
     const path = file('given-up.jsonl')
     await killed(world, t, 'given-up', '--source', 'postgres', '--into', `file:${path}`)
@@ -374,16 +426,12 @@ test('replays', async (t) => {
   await t.test('Ctrl-C ends it so that it can be gone on with', async () => {
     const path = file('stopped.jsonl')
     const args = ['--source', 'postgres', '--rate', '2000', '--into', `file:${path}`, '--id', 'stopped']
-    const child = spawn(process.execPath, [main, 'replay', ...args], { env: cleanEnv(world.env) as NodeJS.ProcessEnv })
-    let out = ''
-    child.stdout.on('data', (text) => {
-      out += text
-    })
+    const child = start(world, ...args)
     await until('it to be on its way', 30_000, () => existsSync(`${path}.part`) || null)
-    child.kill('SIGINT')
-    const [code] = await once(child, 'exit')
+    child.process.kill('SIGINT')
+    const [code] = await once(child.process, 'exit')
     assert.equal(code, 1)
-    assert.match(out, /--resume stopped/)
+    assert.match(child.out(), /--resume stopped/)
     await replay(world, '--resume', 'stopped')
     compare(linesOf(path), stored, 'stopped')
   })
