@@ -1,6 +1,9 @@
-/** PostgreSQL and Kafka as one: each event from where the plan says it is, merged by key, so that what is stored late does not come late. */
+/**
+ * PostgreSQL and Kafka as one: each event from where the plan says it is, merged by key, so that what is stored late does not come late. Gone on with, what
+ * is not stored is read again from its beginning (it is what the fleet is behind by), and keys tell what was there before.
+ */
 import type { ReplayEvent } from './entry.ts'
-import { compareKeys, type KafkaPosition, type Position } from './key.ts'
+import { compareKeys, type Position } from './key.ts'
 import { type Prefetched, prefetched } from './prefetch.ts'
 import type { Estimate, ReplaySource, SourceBatch } from './source.ts'
 
@@ -8,8 +11,8 @@ const batchEvents = 1000
 
 export function openAutoSource(postgres: ReplaySource, kafka: ReplaySource): ReplaySource {
   async function* read(from: Position, signal: AbortSignal): AsyncGenerator<SourceBatch, void, undefined> {
-    const rows = new Side(prefetched(postgres.read(from, signal)), null)
-    const records = new Side(prefetched(kafka.read(from, signal)), from.kafka)
+    const rows = new Side(prefetched(postgres.read(from, signal)))
+    const records = new Side(prefetched(kafka.read({ after: from.after, kafka: null }, signal)))
     try {
       await Promise.all([rows.more(), records.more()])
       while (!rows.ended || !records.ended) {
@@ -28,8 +31,7 @@ export function openAutoSource(postgres: ReplaySource, kafka: ReplaySource): Rep
         }
         if (events.length > 0) {
           const share = records.ended && records.share === 0 ? rows.share : (rows.share + records.share) / 2
-          // Of a batch that was begun, Kafka is read again from its beginning; keys tell what was there before.
-          yield { events, fromKafka, kafka: records.position, share }
+          yield { events, fromKafka, kafka: null, share }
         }
       }
     } finally {
@@ -65,14 +67,9 @@ class Side {
   at = 0
   share = 0
   ended = false
-  /** From where Kafka is to be read for what of this side has not been handed on. */
-  position: KafkaPosition | null
-  #behind: KafkaPosition | null
 
-  constructor(reading: Prefetched<SourceBatch>, position: KafkaPosition | null) {
+  constructor(reading: Prefetched<SourceBatch>) {
     this.reading = reading
-    this.position = position
-    this.#behind = position
   }
 
   get head(): ReplayEvent | undefined {
@@ -82,7 +79,6 @@ class Side {
   /** The next batch that holds something, or the end. */
   async more(): Promise<void> {
     while (this.head === undefined && !this.ended) {
-      this.position = this.#behind
       const batch = await this.reading.next()
       if (batch === null) {
         this.ended = true
@@ -92,7 +88,6 @@ class Side {
       this.events = batch.events
       this.at = 0
       this.share = batch.share
-      this.#behind = batch.kafka
     }
   }
 }

@@ -10,6 +10,8 @@ import type { Key } from './key.ts'
 export interface ReplayEvent extends Key {
   /** Structured JSON. */
   readonly entry: Buffer
+  /** The key of its row, where somebody needs it. */
+  readonly id?: string
 }
 
 /** A row of the table, its values as they lie in some buffer that will be written over. */

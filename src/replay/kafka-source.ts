@@ -28,10 +28,13 @@ export interface KafkaSourceOptions {
   readonly pastMs: number
   readonly futureMs: number
   readonly judges: readonly Judge[]
+  /** A producer's second copy of an event is left out, where it comes within the next half a million. Needs a reading from the beginning. */
+  readonly once: boolean
 }
 
 const batchEvents = 1000
 const decodeRecords = 500
+const rememberedMax = 500_000
 /** Of all partitions together, for one answer each: what is read ahead and what was decoded come on top. */
 const fetchBytesTotal = 24 * 1024 * 1024
 const fetchBytesMin = 64 * 1024
@@ -50,7 +53,7 @@ interface Lane {
 }
 
 export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
-  const { kafka, topic, description, ranges, judges } = options
+  const { kafka, topic, description, ranges, judges, once } = options
   const decode = createDecode(options)
 
   async function fill(lane: Lane): Promise<void> {
@@ -97,6 +100,7 @@ export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
       })
       // Asked all at once: they wait for the same broker.
       await Promise.all(lanes.map(fill))
+      const seen = new Set<string>()
       let events: ReplayEvent[] = []
       for (;;) {
         signal.throwIfAborted()
@@ -111,7 +115,8 @@ export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
         }
         const event = lane.events[lane.at++] as ReplayEvent
         lane.micros = event.micros
-        if (from.after === null || compareKeys(event, from.after) > 0) events.push(event)
+        const isNew = !once || isFirst(seen, event.id)
+        if (isNew && (from.after === null || compareKeys(event, from.after) > 0)) events.push(event)
         if (lane.at >= lane.events.length) await fill(lane)
       }
     } finally {
@@ -146,6 +151,13 @@ export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
   }
 }
 
+function isFirst(seen: Set<string>, id = ''): boolean {
+  if (seen.has(id)) return false
+  seen.add(id)
+  if (seen.size > rememberedMax) for (const oldest of seen) return seen.delete(oldest)
+  return true
+}
+
 interface Candidate {
   readonly event: ReplayEvent
   readonly data: string | null
@@ -153,7 +165,7 @@ interface Candidate {
 }
 
 function createDecode(options: KafkaSourceOptions): (records: readonly SourceRecord[]) => Candidate[] {
-  const { decoder, description, pastMs, futureMs, judges } = options
+  const { decoder, description, pastMs, futureMs, judges, once } = options
   const { select, id: replayId, fromMs, toMs } = description
   const view = new RecordView()
   const event = new EventView()
@@ -182,12 +194,14 @@ function createDecode(options: KafkaSourceOptions): (records: readonly SourceRec
       if (keys !== null && (key === null || !keys.has(key.toString('utf8')))) continue
       if (!fits(event as Facts)) continue
       const own = event.envelope ?? bytes.subarray(event.entryStart, event.entryEnd)
+      const id = judges.length > 0 || once ? eventId(ms, event.source, event.id) : ''
+      const entry = markedEntry(own, replayId, event.timed ? null : micros)
       found.push({
-        event: { micros, partition, offset, entry: markedEntry(own, replayId, event.timed ? null : micros) },
+        event: { micros, partition, offset, entry, id },
         // Only a judge wants these.
         data:
           judges.length === 0 || event.dataStart < 0 ? null : bytes.toString('utf8', event.dataStart, event.dataEnd),
-        id: judges.length === 0 ? '' : eventId(ms, event.source, event.id),
+        id,
       })
     }
     return found

@@ -49,6 +49,7 @@ export async function openSource(
     pastMs: settings.eventPastDaysMax * dayMs,
     futureMs: futureMsOf(settings),
     judges,
+    once: source === 'auto',
   })
   const both = source === 'auto' ? openAutoSource(postgres, kafka) : kafka
   return {
