@@ -5,6 +5,7 @@
  *            machines differ and are noisy
  *   steady   6,667 events/s over 100 partitions into each of them: latency from due to committed
  *   --poison what one bad record in a thousand costs
+ *   --replay stored events sent again, beside COPY TO and a plain consumer, and beside a live flow
  *   --scale  what more of everything costs: replicas, partitions, bytes, rows, days; a backlog, a rebalance, a kill, a cold scan (scale/)
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -19,6 +20,7 @@ import { keepRows, raw } from './contenders/raw.ts'
 import { type Drained, drain } from './drain.ts'
 import { poison } from './poison.ts'
 import { fill } from './produce.ts'
+import { benchReplay } from './replay.ts'
 import { drainTable, steadyTable } from './report.ts'
 import { type PartName, partNames, scale } from './scale/scale.ts'
 import { type Steady, steady } from './steady.ts'
@@ -37,6 +39,7 @@ const { values: flags } = parseArgs({
     replicas: { type: 'string', default: '2' },
     only: { type: 'string' },
     poison: { type: 'boolean', default: false },
+    replay: { type: 'boolean', default: false },
     scale: { type: 'boolean', default: false },
     rows: { type: 'string', default: '1000000,10000000' },
     backlog: { type: 'string', default: '5000000' },
@@ -67,6 +70,7 @@ if (flags.help) {
   --rate N       events per second of the steady run (6667)
   --replicas N   replicas of Millrace in the steady run (2)
   --poison       instead of all that: drain as many events with one bad record in a thousand, beside clean ones
+  --replay       instead of all that: stored events sent again, beside COPY TO and a plain consumer, and what that does to a live flow
   --scale        instead of all that: what more of everything costs; --only then takes ${partNames.join(',')}
   --rows N,N     with --scale: sizes of the table (1000000,10000000)
   --backlog N    with --scale: events that wait when the fleet comes back (5000000)
@@ -116,6 +120,7 @@ if (flags.scale) {
 } else {
   await using world = await openWorld(worldOptions)
   if (flags.poison) await poison(world, events, rounds)
+  else if (flags.replay) keep('replay', await benchReplay(world, { events, rounds, paced }))
   else await bench(world)
 }
 

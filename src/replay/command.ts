@@ -7,8 +7,8 @@ import { postgresFailure } from '../process/connect-postgres.ts'
 import { targetName } from './description.ts'
 import { type ReplayFlags, readDescription, readRate, readSpeed } from './flags.ts'
 import { type Keyboard, pressKey } from './keyboard.ts'
+import type { Replay } from './port.ts'
 import { estimateText, howToResume, listText, progressLine, resultText } from './print.ts'
-import type { Replay } from './replay.ts'
 import { openReplays, type ReplaysContext } from './replays.ts'
 
 export interface ReplayIo {

@@ -1,5 +1,5 @@
 /** Keys that steer a replay while it runs on a terminal. */
-import type { Replay } from './replay.ts'
+import type { Replay } from './port.ts'
 
 /** Of a terminal that hands over each key at once. */
 export interface Keyboard {

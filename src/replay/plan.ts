@@ -56,7 +56,11 @@ export async function planReplay(options: PlanOptions): Promise<ReplayPlan> {
   const cuts = description.source === 'kafka' ? null : await ledgerMarks(options)
   if (kafka === null) return { cuts, kafka: [] }
   const ends = await kafka.ends()
-  if (cuts !== null) return { cuts, kafka: beyond(cuts, ends) }
+  if (cuts !== null) {
+    // A partition that the ledger has never seen is Kafka's, all that it holds.
+    for (const [partition, { low }] of ends) cuts[partition] ??= low
+    return { cuts, kafka: beyond(cuts, ends) }
+  }
   if (description.offsets.length > 0) return { cuts, kafka: byOffsets(description, ends) }
   return { cuts, kafka: await byTime(options, kafka, ends) }
 }

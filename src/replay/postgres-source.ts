@@ -50,10 +50,10 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
     const all = conditionsSql(select, (text) => client.escapeLiteral(text))
     if (cuts === null) return all
     const partitions = Object.keys(cuts).map(Number)
-    const list = Array.from({ length: Math.max(-1, ...partitions) + 1 }, (_, partition) => cuts[partition] ?? 0)
-    all.push(
-      `(kafka_topic <> ${client.escapeLiteral(topic)} OR kafka_offset < ('{${list.join(',')}}'::bigint[])[kafka_partition + 1])`,
-    )
+    const list = Array.from({ length: Math.max(-1, ...partitions) + 1 }, (_, partition) => cuts[partition] ?? 'null')
+    // Of a partition without a cut nobody stores anything more: all its rows are meant.
+    const cut = `coalesce(('{${list.join(',')}}'::bigint[])[kafka_partition + 1], 9223372036854775807)`
+    all.push(`(kafka_topic <> ${client.escapeLiteral(topic)} OR kafka_offset < ${cut})`)
     return all
   }
 

@@ -3,7 +3,7 @@ import { count } from '../core/count.ts'
 import { formatDuration } from '../core/duration.ts'
 import { shownTime, targetName } from './description.ts'
 import type { Speed } from './pace.ts'
-import type { Progress } from './replay.ts'
+import type { Progress } from './port.ts'
 import type { Estimate } from './source.ts'
 import type { StoredReplay } from './store.ts'
 
