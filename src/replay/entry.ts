@@ -190,3 +190,9 @@ class TimeText {
     return rest === ms * 1000 ? `${this.#text}${three}Z` : `${this.#text}${String(rest).padStart(6, '0')}Z`
   }
 }
+
+export function bytesOf(events: readonly ReplayEvent[]): number {
+  let sum = 0
+  for (const { entry } of events) sum += entry.length
+  return sum
+}

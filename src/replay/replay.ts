@@ -5,13 +5,13 @@
 import { FatalError, TransientError } from '../core/errors.ts'
 import { Rate } from '../core/rate.ts'
 import { checkSpeed, type ReplayDescription } from './description.ts'
-import type { ReplayEvent } from './entry.ts'
+import { bytesOf, type ReplayEvent } from './entry.ts'
 import { compareKeys, type KafkaPosition, type Key, keyBefore, type Position, start } from './key.ts'
 import { Pace, RateLimit } from './pace.ts'
 import type { Progress, Replay, ReplayClock, ReplayState } from './port.ts'
 import { prefetched } from './prefetch.ts'
 import type { ReplaySource, SourceBatch } from './source.ts'
-import type { ReplayTarget, Saved } from './target.ts'
+import { agreed, type ReplayTarget, type Saved } from './target.ts'
 
 export interface ReplayOptions {
   readonly description: ReplayDescription
@@ -286,23 +286,4 @@ export function startReplay(options: ReplayOptions): Replay {
     cancel: () => finish('cancelled'),
     done,
   }
-}
-
-/** What the target says it holds counts: it may be ahead of what was saved last, never behind. */
-function agreed(position: Position, last: Key | null, own: Key | null): Position {
-  const { after } = position
-  if (own === null && last === null) return position
-  if (own !== null && (last === null || compareKeys(own, last) >= 0))
-    return after !== null && compareKeys(after, own) >= 0 ? position : { ...position, after: own }
-  throw new FatalError(
-    'REPLAY_TARGET',
-    'The target holds less than was written to it: it was emptied, or went back to an earlier point.',
-    'Begin another replay, into an empty target.',
-  )
-}
-
-function bytesOf(events: readonly ReplayEvent[]): number {
-  let sum = 0
-  for (const { entry } of events) sum += entry.length
-  return sum
 }

@@ -1,6 +1,7 @@
 /** Where the events of a replay go. */
+import { FatalError } from '../core/errors.ts'
 import type { ReplayEvent } from './entry.ts'
-import type { Key, Position } from './key.ts'
+import { compareKeys, type Key, type Position } from './key.ts'
 
 /** What is remembered of a replay besides its description: enough to go on. */
 export interface Saved {
@@ -32,4 +33,17 @@ export interface ReplayTarget {
   /** It is not wanted any more: what only a finished replay may leave behind goes. */
   discard(): Promise<void>
   close(): Promise<void>
+}
+
+/** What the target says it holds counts: it may be ahead of what was saved last, never behind. */
+export function agreed(position: Position, last: Key | null, own: Key | null): Position {
+  const { after } = position
+  if (own === null && last === null) return position
+  if (own !== null && (last === null || compareKeys(own, last) >= 0))
+    return after !== null && compareKeys(after, own) >= 0 ? position : { ...position, after: own }
+  throw new FatalError(
+    'REPLAY_TARGET',
+    'The target holds less than was written to it: it was emptied, or went back to an earlier point.',
+    'Begin another replay, into an empty target.',
+  )
 }
