@@ -355,6 +355,7 @@ replay.action(async (flags: ReplayFlags) => {
       now: Date.now,
       clock: { steadyMs: () => performance.now(), sleep: (ms, signal) => sleep(ms, undefined, { signal }) },
       stdout: { write: writeSlowly },
+      directory: process.cwd(),
       newId: `r-${day}-${randomUUID().slice(0, 8)}`,
       signal: stopSignal().first,
     },

@@ -24,6 +24,8 @@ export interface ReplayIo {
 export interface ReplayCommandContext extends ReplaysContext {
   /** Of a replay that gets none from its flags. */
   readonly newId: string
+  /** Where names of files are seen from. */
+  readonly directory: string
   readonly signal: AbortSignal
 }
 
@@ -31,7 +33,7 @@ const showEveryMs = 250
 const listed = 50
 
 export async function replayCommand(flags: ReplayFlags, context: ReplayCommandContext, io: ReplayIo): Promise<number> {
-  const { settings, signal, now, newId } = context
+  const { settings, signal, now, newId, directory } = context
   const replays = openReplays(context)
   try {
     if (flags.list) {
@@ -51,7 +53,7 @@ export async function replayCommand(flags: ReplayFlags, context: ReplayCommandCo
       }
       return await follow(await replays.resume(flags.resume, changes), flags, context, io)
     }
-    const description = readDescription(flags, newId, now())
+    const description = readDescription(flags, { id: newId, nowMs: now(), directory })
     for (const warning of await replays.warnings(description)) io.writeError(`millrace: ${warning}.\n`)
     if (flags.dryRun) {
       const estimate = await replays.estimate(description, signal)

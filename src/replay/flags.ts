@@ -1,4 +1,5 @@
 /** The options of `millrace replay`: what the help says of each, and what each text means. Light: the help is shown without loading a client. */
+import { resolve } from 'node:path'
 import { parseDuration } from '../core/duration.ts'
 import { FatalError } from '../core/errors.ts'
 import { choiceFlag, rateFlag, wrongFlag } from '../core/flag.ts'
@@ -143,7 +144,11 @@ export function readOffsets(text: string): OffsetRange {
   return { partition: Number(partition), from: offset(from), to: offset(to) }
 }
 
-export function readTarget({ into, format, httpMode }: Pick<ReplayFlags, 'into' | 'format' | 'httpMode'>): Target {
+/** A file is meant as seen from `directory`, also when it is gone on with from elsewhere. */
+export function readTarget(
+  { into, format, httpMode }: Pick<ReplayFlags, 'into' | 'format' | 'httpMode'>,
+  directory: string,
+): Target {
   if (into === 'stdout' || into === '-') return { kind: 'stdout' }
   if (/^https?:\/\//i.test(into))
     return {
@@ -152,18 +157,26 @@ export function readTarget({ into, format, httpMode }: Pick<ReplayFlags, 'into' 
       mode: choiceFlag<HttpMode>('http-mode', httpMode, ['binary', 'structured', 'batch']),
     }
   const [, kind, name = ''] = /^(file|redis|kafka|table):(.*)$/s.exec(into) ?? []
-  if (kind === 'file') return { kind, path: name, format: choiceFlag('format', format, ['jsonl', 'batch']) }
+  if (kind === 'file')
+    return {
+      kind,
+      path: name === '' ? '' : resolve(directory, name),
+      format: choiceFlag('format', format, ['jsonl', 'batch']),
+    }
   if (kind === 'redis') return { kind, stream: name }
   if (kind === 'kafka') return { kind, topic: name }
   if (kind === 'table') return { kind, table: name }
   throw wrongFlag('into', into, 'stdout, file:PATH, redis:replay:NAME, kafka:TOPIC, table:NAME, or a URL of http')
 }
 
-export function readDescription(flags: ReplayFlags, id: string, nowMs: number): ReplayDescription {
+export function readDescription(
+  flags: ReplayFlags,
+  { id, nowMs, directory }: { readonly id: string; readonly nowMs: number; readonly directory: string },
+): ReplayDescription {
   if (flags.from !== undefined && flags.from === flags.to) {
     throw new FatalError('USAGE', `--from and --to are both ${flags.from}.`, 'The range is empty: --to is exclusive.')
   }
-  const target = readTarget(flags)
+  const target = readTarget(flags, directory)
   return {
     id: flags.id ?? id,
     consumer: flags.consumer,

@@ -78,7 +78,7 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
     const client = await opened()
     const queue: ReplayEvent[] = []
     let queuedBytes = 0
-    let share = 0
+    let range: Window | null = null
     let ended = false
     let failure: unknown = null
     let wake = Promise.withResolvers<void>()
@@ -89,7 +89,7 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
     let resume = () => {}
 
     async function fill(): Promise<void> {
-      const range = await edges(client)
+      range = await edges(client)
       if (range === null) return
       const where = conditions(client)
       const rows = new CopyRows(description.id)
@@ -118,7 +118,6 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
         resume = () => copy.resume()
         await copy.done
         resume = () => {}
-        share = (window.toMs - range.fromMs) / (range.toMs - range.fromMs)
         at = window.toMs
         // Nothing there: where does it go on?
         if (count === 0 && at < range.toMs)
@@ -146,7 +145,7 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
           for (const { entry } of events) queuedBytes -= entry.length
           if (queuedBytes <= queuedBytesMax) resume()
           turn()
-          yield { events, fromKafka: 0, kafka: null, share: queue.length === 0 ? share : Math.min(share, 0.999) }
+          yield { events, fromKafka: 0, kafka: null, share: shareAt(range, events.at(-1) as ReplayEvent) }
         } else if (failure !== null) throw failure
         else if (ended) return
         else await wake.promise
@@ -186,6 +185,10 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
   }
 
   return { estimate, read, close: async () => {} }
+}
+
+function shareAt(range: Window | null, { micros }: ReplayEvent): number {
+  return range === null ? 0 : (Math.floor(micros / 1000) + 1 - range.fromMs) / (range.toMs - range.fromMs)
 }
 
 /** Counted, or guessed by the planner where counting takes too long. */

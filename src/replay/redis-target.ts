@@ -15,6 +15,8 @@ const addFunction = 'millrace_replay1_add'
 const callEventsMax = 500
 const callBytesMax = 1024 * 1024
 const none = '0-0'
+/** The rest of the memory is the live streams'. */
+const fullShare = 0.9
 
 export interface RedisTargetOptions {
   readonly redis: Redis | Cluster
@@ -105,13 +107,29 @@ export async function openRedisTarget({ redis, stream, isNew }: RedisTargetOptio
       }
       held = expected
     },
-    settle: async () => null,
+    async settle() {
+      for (const node of redis instanceof Cluster ? redis.nodes('master') : [redis]) await leaveRoom(node)
+      return null
+    },
     finish: async () => {},
     discard: async () => {},
     async close() {
       redis.disconnect()
     },
   }
+}
+
+/** A stream of a replay is trimmed by nobody, and where Redis is full the live ones stand still. */
+async function leaveRoom(node: Redis): Promise<void> {
+  const info = await node.info('memory').catch(() => '')
+  const number = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? 0)
+  const max = number('maxmemory')
+  if (max === 0 || number('used_memory') < max * fullShare) return
+  throw new FatalError(
+    'REDIS_FULL',
+    `Redis has used ${Math.round(fullShare * 100)} % of its memory: what is left is for the live streams.`,
+    'Make room or raise maxmemory, then go on with the replay.',
+  )
 }
 
 function pieces(events: readonly ReplayEvent[]): ReplayEvent[][] {

@@ -141,6 +141,8 @@ export function startReplay(options: ReplayOptions): Replay {
     const { after } = position
     if (after !== null) while (at < batch.events.length && compareKeys(batch.events[at] as Key, after) <= 0) at++
     const own = batch.events.length === 0 ? 0 : batch.fromKafka / batch.events.length
+    const shareBefore = share
+    firstShare ??= position.after === null ? 0 : batch.share
     while (at < batch.events.length) {
       const count = await permitted(batch.events, at)
       if (count === 0) return false
@@ -149,11 +151,11 @@ export function startReplay(options: ReplayOptions): Replay {
       at += count
       served.kafka += own * count
       served.postgres += (1 - own) * count
+      share = shareBefore + ((batch.share - shareBefore) * at) / batch.events.length
       if (clock.steadyMs() - savedMs >= saveEveryMs) await keep()
     }
     position = { after: position.after, kafka: batch.kafka }
     share = batch.share
-    firstShare ??= share
     return end === null && jumpTo === null
   }
 

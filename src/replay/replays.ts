@@ -110,8 +110,11 @@ export function openReplays(context: ReplaysContext): Replays {
       stdout,
     })
     try {
-      await before.note()
       const source = await openSource(settings, consumer, description, plan)
+      await before.note().catch(async (error: unknown) => {
+        await source.close()
+        throw error
+      })
       const save = (to: Saved) => store.saveReplay(session, description.id, to)
       const replay = startReplay({ description, source, target, saved, save, clock })
       const done = ended(replay, session)

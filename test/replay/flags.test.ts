@@ -31,16 +31,16 @@ test('offsets', () => {
 })
 
 test('targets', () => {
-  const of = (into: string) => readTarget({ ...given, into })
-  assert.deepEqual(of('file:a/b:c.jsonl'), { kind: 'file', path: 'a/b:c.jsonl', format: 'jsonl' })
+  const of = (into: string) => readTarget({ ...given, into }, '/d')
+  assert.deepEqual(of('file:a/b:c.jsonl'), { kind: 'file', path: '/d/a/b:c.jsonl', format: 'jsonl' })
   assert.deepEqual(of('redis:replay:x'), { kind: 'redis', stream: 'replay:x' })
   assert.deepEqual(of('https://h/p'), { kind: 'webhook', url: 'https://h/p', mode: 'structured' })
   assert.throws(() => of('elsewhere'), usage(/--into/))
-  assert.throws(() => readTarget({ ...given, into: 'file:x', format: 'xml' }), usage(/--format/))
+  assert.throws(() => readTarget({ ...given, into: 'file:x', format: 'xml' }, '/d'), usage(/--format/))
 })
 
 function description(changes: Partial<ReplayDescription>): ReplayDescription {
-  return { ...readDescription(given, 'r-1', now), ...changes }
+  return { ...readDescription(given, { id: 'r-1', nowMs: now, directory: '/d' }), ...changes }
 }
 
 test('what no server needs to be asked about is told at once', () => {
