@@ -21,6 +21,7 @@ export async function openFileTarget({ path, format, isNew, state }: FileTargetO
   const part = `${path}.part`
   const isBatch = format === 'batch'
   let length = Number(state?.length ?? 0)
+  if (!isNew && (await isWhole(path, part))) return wholeFile(part)
   if (await exists(path)) {
     throw new FatalError('REPLAY_TARGET', `The file ${path} is there already.`, 'Name another one, or remove it.')
   }
@@ -77,6 +78,25 @@ export async function openFileTarget({ path, format, isNew, state }: FileTargetO
     close: () => file.close(),
   }
 }
+
+/** Killed when it had its name already, and nobody had noted that it is done. */
+async function isWhole(path: string, part: string): Promise<boolean> {
+  const named = await stat(path).catch(() => null)
+  const begun = await stat(part).catch(() => null)
+  return named !== null && (begun === null || (begun.ino === named.ino && begun.dev === named.dev))
+}
+
+const wholeFile = (part: string): ReplayTarget => ({
+  rewinds: false,
+  after: async () => undefined,
+  async write() {
+    throw new FatalError('REPLAY_TARGET', 'The file is whole, and there are more events.', 'Begin another replay.')
+  },
+  settle: async () => null,
+  finish: () => unlink(part).catch(() => {}),
+  discard: () => unlink(part).catch(() => {}),
+  close: async () => {},
+})
 
 async function opened(part: string, isThere: boolean): Promise<FileHandle> {
   try {
