@@ -67,12 +67,15 @@ test('the operator role judges rejects, moves the ledger, makes days, and cannot
   )
   await session.query('update ledger set next_offset = 2')
   await session.query(`insert into audit (actor, action, target) values ('a', 'b', 'c') returning id`)
+  await session.query(`insert into replays (id, target, description, plan, actor) values ('r', 't', '{}', '{}', 'a')`)
+  await session.query(`update replays set state = 'done', saved = '{}'`)
   await ensurePartitions(session, 'cloud_events', [dayOf(at)], { signal: noSignal })
   for (const query of [
     `update rejects set value = 'x'`,
     'delete from rejects',
     'delete from ledger',
     'delete from audit',
+    'delete from replays',
     `update audit set actor = 'nobody'`,
     'insert into cloud_events select * from cloud_events',
     `call millrace_advance('c', 't', '{0}', '{0}', '{0}', '{1}', '{0}', '{0}', '{0}', null, null)`,
