@@ -52,6 +52,7 @@ export function startReplay(options: ReplayOptions): Replay {
   let firstShare: number | null = null
   let lateMs = 0
   let savedMs = startedMs
+  let savedEvents = -1
   /** The last event written; a jump moves `position` and not this. */
   let last: Key | null = saved?.last ?? null
 
@@ -82,14 +83,17 @@ export function startReplay(options: ReplayOptions): Replay {
         return 1
       }
       if (paused || pace.speed === 'step') {
-        await sleepUntilPoked(null)
+        // What stands still is noted first; whoever steered it meanwhile is heard behind that.
+        if (savedEvents < events) await keep()
+        else await sleepUntilPoked(null)
         continue
       }
       const may = limit.available(nowMs)
       const waitMs = Math.max(pace.dueMs(micros, nowMs) - nowMs, limit.waitMs())
       lateMs = pace.lateMs(micros, nowMs)
       if (waitMs > 0) {
-        await sleepUntilPoked(waitMs)
+        if (waitMs > saveEveryMs && savedEvents < events) await keep()
+        else await sleepUntilPoked(waitMs)
         continue
       }
       let count = 1
@@ -133,6 +137,7 @@ export function startReplay(options: ReplayOptions): Replay {
     const state = await target.settle()
     await save({ position, last, target: state, events, bytes })
     savedMs = clock.steadyMs()
+    savedEvents = events
   }
 
   /** Hands on what is due of a batch. False: it was left early, for its source is to be read from elsewhere or not at all. */

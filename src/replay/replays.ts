@@ -54,6 +54,8 @@ export function openReplays(context: ReplaysContext): Replays {
     const session = await connectPostgres(settings, 'millrace replay')
     try {
       requireSchema(await schemaState(session))
+      // It holds the lock of a replay, which may stand still for days.
+      await session.query('set idle_session_timeout = 0')
       return session
     } catch (error) {
       await session.end().catch(() => {})

@@ -90,6 +90,22 @@ test('pause, another speed, and on', async () => {
   )
 })
 
+test('what stands still is noted, in a pause and before a long wait', async () => {
+  const clock = createClock()
+  const target = memoryTarget(clock)
+  const events = [eventAt(0, 0), eventAt(300, 1), eventAt(600, 2), eventAt(90_000, 3)]
+  const { replay, saves } = begin(clock, memorySource(events), target, describe({ speed: 1 }))
+  await clock.go(400)
+  replay.pause()
+  await clock.go(450)
+  assert.equal(saves.at(-1)?.events, 2)
+  replay.resume()
+  await clock.go(1200)
+  assert.equal(saves.at(-1)?.events, 3)
+  await clock.go()
+  assert.equal((await replay.done).events, 4)
+})
+
 test('a jump leaves out what lies between; back goes only where an event may come twice', async () => {
   const clock = createClock()
   const target = memoryTarget(clock)
