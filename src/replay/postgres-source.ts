@@ -32,9 +32,11 @@ const pausedBytesMax = 24 * 1024 * 1024
 const countTimeoutMs = 10_000
 const sampleRows = 1000
 
-/** A closed connection ends a long scan within a second; and a replay leaves the parallel workers to others. */
+/** The parallel workers are left to others. */
 const session = `SET default_transaction_read_only = on; SET enable_seqscan = off; SET jit = off; SET work_mem = '32MB';
-  SET statement_timeout = 0; SET max_parallel_workers_per_gather = 0; SET client_connection_check_interval = '1s'`
+  SET statement_timeout = 0; SET max_parallel_workers_per_gather = 0`
+/** A closed connection ends a long scan within a second, where the server's system can tell. */
+const noticeClosed = "SET client_connection_check_interval = '1s'"
 
 export function openPostgresSource(options: PostgresSourceOptions): ReplaySource {
   const { connect, description, table, topic, cuts } = options
@@ -43,6 +45,7 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
   async function opened(): Promise<pg.Client> {
     const client = await connect()
     await client.query(session)
+    await client.query(noticeClosed).catch(() => {})
     return client
   }
 
