@@ -6,6 +6,7 @@
  *   steady   6,667 events/s over 100 partitions into each of them: latency from due to committed
  *   --poison what one bad record in a thousand costs
  *   --traces what following one event in a hundred costs
+ *   --replay stored events sent again, beside COPY TO and a plain consumer, and beside a live flow
  *   --state  what the state of a subject at a time costs, with a snapshot and without
  *   --scale  what more of everything costs: replicas, partitions, bytes, rows, days; a backlog, a rebalance, a kill, a cold scan (scale/)
  */
@@ -23,6 +24,7 @@ import { keepRows, raw } from './contenders/raw.ts'
 import { type Drained, drain } from './drain.ts'
 import { poison } from './poison.ts'
 import { fill } from './produce.ts'
+import { benchReplay } from './replay.ts'
 import { drainTable, steadyTable } from './report.ts'
 import { type PartName, partNames, scale } from './scale/scale.ts'
 import { type Steady, steady } from './steady.ts'
@@ -54,6 +56,7 @@ const help = `npm run bench -- [options]
   --poison       instead of all that: drain as many events with one bad record in a thousand, beside clean ones
   --traces       instead of all that: drain the same events with traces off, and on with one event in a hundred sampled
   --scale        instead of all that: what more of everything costs; --only then takes ${partNames.join(',')}
+  --replay       instead of all that: stored events sent again, beside COPY TO and a plain consumer, and what that does to a live flow
   --state        instead of all that: the state of a subject with so many events (10000), with a snapshot and without
   --others N     with --state: events of everybody else on each day (500000)
   --rows N,N     with --scale: sizes of the table (1000000,10000000)
@@ -83,6 +86,7 @@ function readArgs(args: readonly string[]) {
         poison: { type: 'boolean', default: false },
         traces: { type: 'boolean', default: false },
         scale: { type: 'boolean', default: false },
+        replay: { type: 'boolean', default: false },
         state: { type: 'boolean', default: false },
         others: { type: 'string', default: '500000' },
         rows: { type: 'string', default: '1000000,10000000' },
@@ -143,6 +147,7 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
     await using world = await openWorld(options)
     if (flags.poison) await poison(world, flags.events, flags.rounds)
     else if (flags.traces) keep(at, 'traces', await traces(world, flags.events, flags.rounds))
+    else if (flags.replay) keep(at, 'replay', await benchReplay(world, flags))
     else keep(at, 'bench', await bench(world, flags))
     return 0
   } catch (error) {

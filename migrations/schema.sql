@@ -119,6 +119,22 @@ create table state_snapshots (
   made_by text collate "C" not null,
   constraint state_snapshots_pkey PRIMARY KEY (events_table, reducer, subject, hash, at)
 );
+create table replays (
+  id text collate "C" not null,
+  target text collate "C" not null,
+  description jsonb not null,
+  plan jsonb not null,
+  state text collate "C" not null default 'running'::text,
+  saved jsonb,
+  failure text,
+  actor text collate "C" not null,
+  begun_at timestamp with time zone not null default now(),
+  saved_at timestamp with time zone not null default now(),
+  constraint replays_pkey PRIMARY KEY (id),
+  constraint replays_state CHECK (state = ANY (ARRAY['running'::text, 'stopped'::text, 'failed'::text, 'done'::text, 'cancelled'::text]))
+)
+with (fillfactor=50);
+CREATE UNIQUE INDEX replays_target_idx ON replays USING btree (target) WHERE state = ANY (ARRAY['running'::text, 'stopped'::text, 'failed'::text]);
 
 CREATE OR REPLACE PROCEDURE millrace_advance(IN consumer text, IN topic text, IN partitions integer[], IN expected bigint[], IN next bigint[], IN stored integer[], IN rejected integer[], IN duplicated integer[], IN skipped integer[], IN published bigint[], IN streams jsonb[])
  LANGUAGE plpgsql
@@ -283,3 +299,7 @@ comment on table state_snapshots is 'The state of a subject with all its events 
 comment on column state_snapshots.hash is 'Of the reducer''s text: a changed reducer does not use what another one has folded.';
 comment on column state_snapshots.first_time is 'Of the first event in it; null: there was none.';
 comment on column state_snapshots.counts is 'Events of the subject by day, {"2026-11-21": 3}, up to the instant, of the days that were kept.';
+comment on table replays is 'Replays and how far they are: one row each, updated every second while it runs. Events of a replay bear its id in the extension replayid.';
+comment on column replays.plan is 'What was settled when it began: which offsets of Kafka belong to it, and below which ones rows do.';
+comment on column replays.state is 'running also where whoever ran it has died: then nobody holds its lock.';
+comment on column replays.saved is 'Its position, and what its target has to know to go on there.';

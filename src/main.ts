@@ -3,6 +3,7 @@
  *
  * Exit codes: 0 done, 1 failed (one line says why and what to do), 2 the command line or the settings are wrong.
  */
+import { randomUUID } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, hostname } from 'node:os'
@@ -20,6 +21,8 @@ import { stackOf } from './process/cause.ts'
 import { loadSettings } from './process/load-settings.ts'
 import type { RejectsFlags } from './rejects/command.ts'
 import type { Flag, RejectsAction } from './rejects/flags.ts'
+import type { ReplayFlags } from './replay/flags.ts'
+import type { Keyboard } from './replay/keyboard.ts'
 import type { SimulateFlags } from './simulate/flags.ts'
 import type { SimulateIo } from './simulate/io.ts'
 import type { PostgresFlags } from './simulate/postgres-flags.ts'
@@ -363,6 +366,75 @@ for (const { action, usage, description, flags: options } of stateCommands) {
       process.exitCode = await debugCommand(subjects[0], flags, { ...context, stdin, stdout: output(stdout) })
     } else process.exitCode = await stateCommand(action, subjects, flags, context)
   })
+}
+
+const { replayFlags, replayHelp } = await import('./replay/flags.ts')
+const replay = program
+  .command('replay')
+  .description('send stored events again: into a file, a stream, a topic, a table, a webhook; at any speed')
+  .addHelpText('after', replayHelp)
+for (const { flag, help, standard, many } of replayFlags) {
+  if (many) replay.option(flag, help, (given: string, before: string[] = []) => [...before, given])
+  else replay.option(flag, help, standard)
+}
+replay.action(async (flags: ReplayFlags) => {
+  // What an interrupted replay needs besides, its description says.
+  const isNew = flags.resume === undefined && flags.discard === undefined && !flags.list
+  const { settings } = settingsFor([
+    'postgresUrl',
+    ...(isNew && (flags.source !== 'postgres' || flags.into.startsWith('kafka:')) ? (['kafkaBrokers'] as const) : []),
+    ...(isNew && flags.into.startsWith('redis:') ? (['redisUrls'] as const) : []),
+  ])
+  const { replayCommand } = await import('./replay/command.ts')
+  const { loadConsumer } = await import('./process/load-consumer.ts')
+  const { operator } = await import('./schema/audit.ts')
+  const { stderr, stdin } = process
+  const terminal = stderr.isTTY === true && flags.json !== true
+  const day = new Date(Date.now()).toISOString().slice(0, 10)
+  process.exitCode = await replayCommand(
+    flags,
+    {
+      settings,
+      loadConsumer,
+      actor: operator(),
+      now: Date.now,
+      clock: { steadyMs: () => performance.now(), sleep: (ms, signal) => sleep(ms, undefined, { signal }) },
+      stdout: { write: writeSlowly },
+      directory: process.cwd(),
+      newId: `r-${day}-${randomUUID().slice(0, 8)}`,
+      signal: stopSignal().first,
+    },
+    { write, writeError, terminal, columns: () => stderr.columns ?? 80, keyboard: terminal ? keyboard(stdin) : null },
+  )
+})
+
+/** Resolves when standard output takes more; rejects when nobody reads it any more. */
+function writeSlowly(bytes: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.once('error', reject)
+    process.stdout.write(bytes, (error) => {
+      process.stdout.off('error', reject)
+      if (error) reject(error)
+      else resolve()
+    })
+  })
+}
+
+function keyboard(stdin: NodeJS.ReadStream): Keyboard | null {
+  if (!stdin.isTTY) return null
+  return {
+    onKey(listener) {
+      stdin.setRawMode(true)
+      stdin.setEncoding('utf8')
+      stdin.on('data', (text) => {
+        for (const key of String(text)) listener(key)
+      })
+    },
+    close() {
+      stdin.setRawMode(false)
+      stdin.pause()
+    },
+  }
 }
 
 /** What the commands that run everything on this machine are told of it. */

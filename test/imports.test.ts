@@ -64,6 +64,8 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
       /^src\/(core\/|flow\/[^/]+$)/.test(to) || (type && (isPort(to) || to === 'src/flow/settle/settler.ts')),
   ],
   [/^src\/schema\//, ({ to }) => /^src\/(core|schema)\//.test(to)],
+  // Records read without a group, for the wings that do so.
+  [/^src\/records\//, ({ to }) => /^src\/(core\/|records\/|flow\/consume\/kafkajs-insides\.ts$)/.test(to)],
   // What a fleet looks like: of what it tells, and nothing else.
   [/^src\/live\//, ({ to }) => /^src\/(core|live)\//.test(to)],
   // A process of the fleet runs the flow, and the keeper of its days beside it, and shows itself.
@@ -78,13 +80,14 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
   // It finds the fleet of `npm start` by what that leaves beside its servers.
   [/^src\/top\//, ({ to }) => /^src\/((core|live|top)\/|stack\/(state|fleet|lock)\.)/.test(to)],
   [/^src\/main\.ts$/, ({ to }) => !to.startsWith('test/')],
-  // Every other wing: core, ports, the schema, how to connect; never a room's inside, never another wing. Whoever makes a client of kafkajs mends it
+  // Every other wing: core, ports, the schema, records, how to connect; never a room's inside, never another wing. Whoever makes a client of kafkajs mends it
   // first, and whoever reaches into it asks which one it is.
   [
     /^src\/(\w+)\//,
     ({ from, to, type }) => {
       const [, wing] = from.split('/')
-      if (to.startsWith(`src/${wing}/`) || /^src\/(core|schema)\//.test(to) || to === 'src/define.ts') return true
+      if (to.startsWith(`src/${wing}/`) || /^src\/(core|schema|records)\//.test(to) || to === 'src/define.ts')
+        return true
       if (/^src\/flow\/consume\/kafkajs-(mend|insides)\.ts$/.test(to)) return true
       return /^src\/process\/(connect|load|rights)-/.test(to) || (type && isPort(to))
     },
@@ -102,8 +105,12 @@ const exceptions: Readonly<Record<string, string>> = {
   'src/offsets/decide.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
   'src/offsets/decide.ts -> src/flow/publish/redis.ts': 'how far the streams are, asked as publish/ asks',
   'src/offsets/read.ts -> src/flow/consume/kafkajs-topic-id.ts': 'the one request that tells which topic it is',
-  'src/offsets/read.ts -> src/verify/kafka-reader.ts': 'records without a group: how old is the first that waits',
   'src/state/debug-command.ts -> src/live/screen.ts': 'how frames are drawn in place',
+  'src/replay/entry.ts -> src/decoders/media-type.ts':
+    'bytes that are text become a string, as in the entry of a stream',
+  'src/replay/http-message.ts -> src/decoders/media-type.ts': 'which data is JSON',
+  'src/replay/open-source.ts -> src/flow/consume/codecs.ts': 'a reader of its own, which must read all codecs',
+  'src/replay/redis-target.ts -> src/flow/publish/classify.ts': 'what an error of Redis means is one table',
   'src/verify/verify.ts -> src/flow/consume/codecs.ts': 'a reader of its own, which must read all codecs',
   'src/verify/verify.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
 }
@@ -142,6 +149,7 @@ const packageExceptions: Readonly<Record<string, string>> = {
   'src/simulate/command.ts -> kafkajs': 'the same',
   'src/start/prepare.ts -> kafkajs': 'the same',
   'src/verify/verify.ts -> kafkajs': 'the same',
+  'src/replay/command.ts -> pg': "which errors are the server's",
   'src/verify/command.ts -> pg': 'how int8 is read, for the whole of its connection',
 }
 

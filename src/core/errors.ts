@@ -58,7 +58,8 @@ export const codes = {
   REDRIVE_BUSY: 'Another redrive of the consumer is under way.',
   REDRIVE_IN_DOUBT: 'Kafka no longer remembers whether an interrupted redrive had sent its last batch.',
   SUBJECT_UNKNOWN: 'No event that is kept has this subject.',
-  HISTORY_EXPIRED: 'The time is before the oldest day that is kept.',
+  HISTORY_EXPIRED:
+    'What is asked for is not kept any more: the time is before the oldest day, or the offset before the first.',
   SNAPSHOT_MISSING: 'There is no snapshot, or events came later that belong before it.',
   SNAPSHOT_WRONG: 'A snapshot is not what a fold of its events answers.',
   POSITION_MISSING: 'No position was saved under this name.',
@@ -70,6 +71,10 @@ export const codes = {
   DISK_FULL: 'No room left on the disk.',
   REPLICA_UNREACHABLE: 'No replica answers at the addresses that were given or found.',
   VERIFY_FAILED: 'The proof does not hold: something is lost, doubled or out of order.',
+  REPLAY_BUSY: 'Another replay writes to this target, or was interrupted there.',
+  REPLAY_UNKNOWN: 'There is no such replay, or it has come to its end.',
+  REPLAY_TARGET: 'The target of a replay is not as it has to be.',
+  REPLAY_REFUSED: 'The target does not take what is replayed to it.',
   USAGE: 'The command line is not understood.',
   BUG: 'A law of the house was broken: please report it.',
 } as const

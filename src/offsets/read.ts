@@ -3,8 +3,8 @@ import type kafkajs from 'kafkajs'
 import type { Kafka } from 'kafkajs'
 import type { LedgerRow, Stopped, Watermarks } from '../core/ledger.ts'
 import { openTopicIds } from '../flow/consume/kafkajs-topic-id.ts'
+import { openKafkaReader } from '../records/kafka-reader.ts'
 import type { Session } from '../schema/sql.ts'
-import { openKafkaReader } from '../verify/kafka-reader.ts'
 import type { FullRow, Range } from './plan.ts'
 
 export interface Target {

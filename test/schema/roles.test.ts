@@ -66,6 +66,8 @@ test('the operator role judges rejects, moves the ledger, makes days, and cannot
   )
   await session.query('update ledger set next_offset = 2')
   await session.query(`insert into audit (actor, action, target) values ('a', 'b', 'c') returning id`)
+  await session.query(`insert into replays (id, target, description, plan, actor) values ('r', 't', '{}', '{}', 'a')`)
+  await session.query(`update replays set state = 'done', saved = '{}'`)
   await ensurePartitions(session, 'cloud_events', [dayOf(at)], { signal: noSignal })
   await session.query(`insert into state_snapshots (events_table, reducer, subject, hash, at, events, counts, state, made_by)
     values ('cloud_events', 'order', 'ord_1', 'h', now(), 0, '{}', 'null', 'a') on conflict do nothing`)
@@ -80,6 +82,7 @@ test('the operator role judges rejects, moves the ledger, makes days, and cannot
     'delete from rejects',
     'delete from ledger',
     'delete from audit',
+    'delete from replays',
     `update audit set actor = 'nobody'`,
     'insert into cloud_events select * from cloud_events',
     `call millrace_advance('c', 't', '{0}', '{0}', '{0}', '{1}', '{0}', '{0}', '{0}', null, null)`,

@@ -1,0 +1,554 @@
+/**
+ * Replays on real servers: what was sent is replayed from each source to each target and compared event by event; killed in the middle and gone on with;
+ * and whatever happens, the live group's offsets, the ledger and the live streams stay as they are.
+ *
+ * MILLRACE_REPLAY_EVENTS=1000000 for more than the short run.
+ */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { openKafkaReader } from '../../src/records/kafka-reader.ts'
+import { putOnSmallDisk, whyNoMount } from '../chaos/ground/small-disk.ts'
+import { useStack, type World } from './harness.ts'
+import { millrace } from './millrace.ts'
+import { canonical, compare, type Events, note } from './replayed.ts'
+import { cleanEnv } from './replica.ts'
+import { until } from './until.ts'
+import { openHook } from './webhook.ts'
+
+const servers = useStack()
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const events = Number(process.env.MILLRACE_REPLAY_EVENTS ?? 20_000)
+const unstored = Math.round(events / 10)
+
+/** Everything stored, and the same with what is in Kafka only. */
+interface Sent {
+  readonly stored: Events
+  readonly all: Events
+}
+
+async function sent(world: World): Promise<Sent> {
+  const all: Events = new Map()
+  const load = { rate: 20_000, duplicates: 0, poison: 0.005, binary: 0.3, onAnswer: onAnswer(all) }
+  const replica = await world.replica()
+  await world.load({ ...load, events }).done
+  await world.untilDrained(300_000)
+  await replica.stop()
+  const stored = new Map(all)
+  await world.load({ ...load, events: unstored }).done
+  return { stored, all }
+}
+
+const onAnswer = (all: Events) => (records: Parameters<typeof note>[1], acknowledged: boolean) => {
+  assert(acknowledged)
+  note(all, records)
+}
+
+/** All that a replay may not touch. */
+async function live(world: World): Promise<unknown> {
+  const keys = (await world.redis.keys('events:*')).sort()
+  const lengths = await Promise.all(keys.map(async (key) => [key, await world.redis.xlen(key)]))
+  const { rows: ledger } = await world.sql.query('select * from ledger order by partition')
+  const { rows: counts } = await world.sql.query('select count(*) from cloud_events')
+  const { groups } = await world.admin.listGroups()
+  return {
+    lengths,
+    ledger,
+    counts,
+    groups: groups.map(({ groupId }) => groupId).sort(),
+    committed: [...(await world.committed())],
+  }
+}
+
+async function replay(world: World, ...args: string[]): Promise<Record<string, unknown>> {
+  const { code, out, err } = await millrace(world.env, 'replay', '--json', '--rate', 'max', ...args)
+  assert.equal(code, 0, err)
+  return JSON.parse(out)
+}
+
+const linesOf = (path: string) => readFileSync(path, 'utf8').split('\n').slice(0, -1)
+
+async function entriesOf(world: World, stream: string): Promise<string[]> {
+  const found = await world.redis.xrange(stream, '-', '+')
+  return found.map(([, fields]) => fields[1] as string)
+}
+
+function start(world: World, ...args: string[]) {
+  const process_ = spawn(process.execPath, [main, 'replay', ...args], { env: cleanEnv(world.env) as NodeJS.ProcessEnv })
+  const said = { out: '', err: '' }
+  process_.stdout.on('data', (text) => {
+    said.out += text
+  })
+  process_.stderr.on('data', (text) => {
+    said.err += text
+  })
+  return { process: process_, out: () => said.out, err: () => said.err }
+}
+
+/** Until it has noted some of its way; answers how much. */
+function onItsWay(world: World, id: string): Promise<number> {
+  return until('the replay to be on its way', 30_000, async () => {
+    const { rows } = await world.sql.query("select saved->'events' as events from replays where id = $1", [id])
+    return rows[0]?.events > events / 10 ? (rows[0].events as number) : null
+  })
+}
+
+/** Starts a replay at a rate, kills it on its way, and says how far that was. */
+async function killed(world: World, t: TestContext, id: string, ...args: string[]): Promise<void> {
+  const child = start(world, '--id', id, '--rate', String(Math.round(events / 4)), ...args)
+  const noted = await onItsWay(world, id)
+  child.process.kill('SIGKILL')
+  await once(child.process, 'exit')
+  const { rows } = await world.sql.query('select state from replays where id = $1', [id])
+  assert.equal(rows[0].state, 'running')
+  t.diagnostic(`${id} killed after ${noted} events were noted`)
+}
+
+test('replays', async (t) => {
+  const world = await servers.world(t)
+  const { stored, all } = await sent(world)
+  const before = await live(world)
+  const file = (name: string) => join(world.stack.folder, `${world.name}-${name}`)
+
+  await t.test('what is stored, into a file', async () => {
+    const path = file('stored.jsonl')
+    const result = await replay(world, '--source', 'postgres', '--into', `file:${path}`, '--id', 'pg-file')
+    assert.deepEqual([result.state, result.events, result.fromPostgres], ['done', stored.size, stored.size])
+    compare(linesOf(path), stored, 'pg-file', { inOrder: true })
+    assert(!existsSync(`${path}.part`))
+  })
+
+  await t.test('what Kafka holds, into a file', async () => {
+    const path = file('kafka.jsonl')
+    const result = await replay(world, '--source', 'kafka', '--into', `file:${path}`, '--id', 'kafka-file')
+    assert.deepEqual([result.events, result.fromKafka], [all.size, all.size])
+    compare(linesOf(path), all, 'kafka-file')
+  })
+
+  await t.test('both as one, joined where the ledger stands, as one batch of CloudEvents', async () => {
+    const path = file('auto.json')
+    const args = ['--into', `file:${path}`, '--format', 'batch', '--id', 'auto-file']
+    const result = await replay(world, ...args)
+    assert.deepEqual([result.fromPostgres, result.fromKafka], [stored.size, all.size - stored.size])
+    const batch = JSON.parse(readFileSync(path, 'utf8')) as unknown[]
+    compare(
+      batch.map((event) => JSON.stringify(event)),
+      all,
+      'auto-file',
+    )
+  })
+
+  for (const [source, expected] of [
+    ['postgres', stored],
+    ['kafka', all],
+    ['auto', all],
+  ] as const) {
+    await t.test(`into a stream, from ${source}`, async () => {
+      const id = `${source}-redis`
+      await replay(world, '--source', source, '--into', `redis:replay:${id}`, '--id', id)
+      compare(await entriesOf(world, `replay:${id}`), expected, id, { inOrder: source === 'postgres' })
+    })
+
+    await t.test(`killed in the middle and gone on with, into a stream, from ${source}`, async (t) => {
+      const id = `${source}-redis-killed`
+      await killed(world, t, id, '--source', source, '--into', `redis:replay:${id}`)
+      const other = await millrace(world.env, 'replay', '--source', source, '--into', `redis:replay:${id}`)
+      assert.equal(other.code, 1)
+      assert.match(other.err, new RegExp(`REPLAY_BUSY: The replay ${id} .* --resume ${id}`))
+      await replay(world, '--resume', id)
+      compare(await entriesOf(world, `replay:${id}`), expected, id, { inOrder: source === 'postgres' })
+    })
+
+    await t.test(`killed in the middle and gone on with, into a file, from ${source}`, async (t) => {
+      const id = `${source}-file-killed`
+      const path = file(`${id}.jsonl`)
+      await killed(world, t, id, '--source', source, '--into', `file:${path}`)
+      assert(!existsSync(path))
+      await replay(world, '--resume', id)
+      compare(linesOf(path), expected, id)
+    })
+  }
+
+  await t.test('into a table, killed in the middle and gone on with; data as it was, to the last digit', async (t) => {
+    const same = async (table: string, replayId: string) => {
+      // Where nothing differs, neither is more than the other.
+      const columns =
+        'id, event_time, source, event_id, type, subject, tenant_id, data, data_bytes, kafka_topic, kafka_partition, kafka_offset'
+      const mark = JSON.stringify({ replayid: replayId })
+      const { rows } = await world.sql.query(
+        `(SELECT ${columns}, coalesce(extensions, '{}') || $1::jsonb FROM cloud_events EXCEPT SELECT ${columns}, extensions FROM ${table})
+         UNION ALL (SELECT ${columns}, extensions FROM ${table} EXCEPT SELECT ${columns}, coalesce(extensions, '{}') || $1::jsonb FROM cloud_events)`,
+        [mark],
+      )
+      assert.deepEqual(rows.slice(0, 3), [])
+      const { rows: counts } = await world.sql.query(`SELECT count(*)::int FROM ${table}`)
+      assert.equal(counts[0].count, stored.size)
+    }
+    await replay(world, '--source', 'postgres', '--into', 'table:shadow', '--id', 'pg-table')
+    await same('shadow', 'pg-table')
+    await killed(world, t, 'pg-table-killed', '--source', 'postgres', '--into', 'table:shadow_killed')
+    await replay(world, '--resume', 'pg-table-killed')
+    await same('shadow_killed', 'pg-table-killed')
+    for (const source of ['kafka', 'auto']) {
+      const result = await replay(
+        world,
+        '--source',
+        source,
+        '--into',
+        `table:shadow_${source}`,
+        '--id',
+        `${source}-table`,
+      )
+      assert.equal(result.events, all.size)
+      const { rows } = await world.sql.query(
+        `SELECT count(*)::int, count(distinct (source, event_id))::int AS events FROM shadow_${source}`,
+      )
+      assert.deepEqual(rows, [{ count: all.size, events: all.size }])
+    }
+    const again = await millrace(world.env, 'replay', '--source', 'postgres', '--into', 'table:shadow')
+    assert.match(again.err, /REPLAY_TARGET: The table shadow has rows already/)
+  })
+
+  await t.test('into a topic, each subject in order', async () => {
+    const topic = `replayed-${world.name}`
+    const missing = await millrace(world.env, 'replay', '--into', `kafka:${topic}`)
+    assert.match(missing.err, /TOPIC_MISSING/)
+    await world.admin.createTopics({ topics: [{ topic, numPartitions: 3 }], waitForLeaders: true })
+    await replay(world, '--into', `kafka:${topic}`, '--id', 'auto-kafka')
+    const reader = await openKafkaReader(
+      { brokers: [world.stack.kafka], logLevel: 0 },
+      topic,
+      AbortSignal.timeout(60_000),
+    )
+    const entries: Buffer[] = []
+    const last = new Map<string, number>()
+    for (const { partition, high } of await world.admin.fetchTopicOffsets(topic)) {
+      const feed = reader.read([{ partition, from: 0, to: Number(high) }], () => {})
+      for (;;) {
+        if (feed.empty) await feed.ready()
+        const record = feed.head()
+        if (record === undefined) break
+        feed.take()
+        entries.push(record.value as Buffer)
+        const { subject } = JSON.parse(String(record.value)) as { subject: string }
+        assert.equal(String(record.key), subject)
+        assert.equal(last.get(subject) ?? partition, partition)
+        last.set(subject, partition)
+      }
+    }
+    await reader.close()
+    compare(entries, all, 'auto-kafka')
+  })
+
+  await t.test('to a webhook that is busy now and then, in each mode, read back by the official SDK', async () => {
+    const times = [...stored.values()]
+      .map((event) => (JSON.parse(event) as { timeMs: number }).timeMs)
+      .sort((a, b) => a - b)
+    const to = times[Math.min(400, times.length - 1)] as number
+    const expected = new Map([...stored].filter(([, event]) => (JSON.parse(event) as { timeMs: number }).timeMs < to))
+    for (const mode of ['binary', 'structured', 'batch']) {
+      await using hook = await openHook()
+      const args = [
+        '--source',
+        'postgres',
+        '--to',
+        new Date(to).toISOString(),
+        '--http-mode',
+        mode,
+        '--id',
+        `hook-${mode}`,
+      ]
+      await replay(world, ...args, '--into', hook.url)
+      compare(
+        hook.events.map((event) => JSON.stringify(event)),
+        expected,
+        `hook-${mode}`,
+      )
+      assert(hook.refused > 0)
+    }
+    await using hook = await openHook(410)
+    const gone = await millrace(world.env, 'replay', '--source', 'postgres', '--into', hook.url, '--id', 'hook-gone')
+    assert.equal(gone.code, 1)
+    assert.match(gone.err, /REPLAY_REFUSED: .* refuses the event \(.*\): 410 no more/)
+    assert.equal((await millrace(world.env, 'replay', '--discard', 'hook-gone')).code, 0)
+  })
+
+  await t.test('a selection, the same from rows and from records', async () => {
+    const select = [
+      '--type',
+      'com.bss.order.*',
+      '--type',
+      'com.bss.payment.captured',
+      '--jsonpath',
+      '$.amount > 50 || $.total > 50',
+    ]
+    const wanted = (event: string) => {
+      const { type, data } = JSON.parse(event) as { type: string; data: { amount?: unknown; total?: unknown } | null }
+      const above = (value: unknown) => typeof value === 'number' && value > 50
+      return /^com\.bss\.(order\..*|payment\.captured)$/.test(type) && (above(data?.amount) || above(data?.total))
+    }
+    const expected = new Map([...stored].filter(([, event]) => wanted(event)))
+    const expectedAll = new Map([...all].filter(([, event]) => wanted(event)))
+    t.diagnostic(`${expected.size} of ${stored.size} fit`)
+    for (const [source, events] of [
+      ['postgres', expected],
+      ['kafka', expectedAll],
+      ['auto', expectedAll],
+    ] as const) {
+      const path = file(`selected-${source}.jsonl`)
+      const id = `selected-${source}`
+      await replay(world, '--source', source, ...select, '--into', `file:${path}`, '--id', id)
+      compare(linesOf(path), events, id)
+      const estimate = await replay(world, '--source', source, ...select, '--dry-run')
+      assert(source === 'postgres' ? estimate.events === expected.size : (estimate.events as number) >= events.size)
+    }
+  })
+
+  await t.test('a range of time, from each source', async () => {
+    const times = [...stored.values()]
+      .map((event) => (JSON.parse(event) as { timeMs: number }).timeMs)
+      .sort((a, b) => a - b)
+    const from = times[Math.floor(times.length / 3)] as number
+    const to = times[Math.floor((times.length * 2) / 3)] as number
+    const expected = new Map(
+      [...all].filter(([, event]) => {
+        const { timeMs } = JSON.parse(event) as { timeMs: number }
+        return timeMs >= from && timeMs < to
+      }),
+    )
+    const range = ['--from', new Date(from).toISOString(), '--to', new Date(to).toISOString()]
+    for (const source of ['postgres', 'kafka', 'auto']) {
+      const path = file(`range-${source}.jsonl`)
+      await replay(world, '--source', source, ...range, '--into', `file:${path}`, '--id', `range-${source}`)
+      compare(linesOf(path), expected, `range-${source}`)
+    }
+  })
+
+  await t.test('wrong ones are told so, and leave nothing behind', async () => {
+    const wrongs: [args: string[], code: number, pattern: RegExp][] = [
+      [['--from', '2026-01-02', '--to', '2026-01-01'], 2, /USAGE: The range is empty/],
+      [['--speed', '0'], 2, /USAGE: --speed reads '0'/],
+      [['--rate', '-5'], 2, /USAGE: --rate/],
+      [['--into', 'redis:events:cloud:{0}'], 2, /USAGE: .*might be a live one/],
+      [['--into', 'table:cloud_events'], 1, /REPLAY_TARGET: cloud_events is the table that the fleet writes/],
+      [['--into', 'kafka:cloud-events'], 1, /REPLAY_TARGET: cloud-events is a topic that a fleet reads/],
+      [['--into', `file:${file('stored.jsonl')}`], 1, /REPLAY_TARGET: .* is there already/],
+      [['--jsonpath', '$.a >'], 2, /USAGE: '\$\.a >' is no JSONPath/],
+      [['--source', 'kafka', '--offsets', '0:0-99999999'], 2, /USAGE: Partition 0 ends at offset/],
+      [['--source', 'kafka', '--offsets', '99'], 2, /USAGE: The topic has no partition 99/],
+      [['--resume', 'nobody'], 1, /REPLAY_UNKNOWN: There is no replay nobody/],
+      [['--resume', 'pg-file'], 1, /REPLAY_UNKNOWN: The replay pg-file is done/],
+      [['--consumer', 'cloud-event'], 1, /CONSUMER_UNKNOWN: .*Did you mean 'cloud-events'/],
+    ]
+    for (const [args, code, pattern] of wrongs) {
+      const found = await millrace(world.env, 'replay', ...args)
+      assert.equal(found.code, code, `${args.join(' ')}: ${found.err}`)
+      assert.match(found.err, pattern)
+    }
+    const old = await millrace(
+      { ...world.env, MILLRACE_RETENTION_DAYS: '3', MILLRACE_EVENT_PAST_DAYS_MAX: '2' },
+      'replay',
+      '--source',
+      'postgres',
+      '--from',
+      '30d',
+    )
+    assert.match(old.err, /HISTORY_EXPIRED: Days before/)
+    const typo = await millrace(
+      world.env,
+      'replay',
+      '--source',
+      'postgres',
+      '--type',
+      'com.bss.order.creatd',
+      '--dry-run',
+    )
+    assert.match(
+      typo.err,
+      /No stored event has the type 'com.bss.order.creatd'; did you mean 'com.bss.order.created'\?/,
+    )
+    const { rows } = await world.sql.query("select id from replays where state in ('running', 'failed')")
+    assert.deepEqual(rows, [])
+  })
+
+  const noMount = await whyNoMount()
+  await t.test(
+    'a disk that is full: a clear word, whole events, and on when there is room',
+    { skip: noMount ?? false },
+    async () => {
+      const folder = file('disk')
+      mkdirSync(folder)
+      const disk = await putOnSmallDisk(folder)
+      try {
+        const path = join(folder, 'full.jsonl')
+        const child = start(
+          world,
+          '--id',
+          'full',
+          '--source',
+          'postgres',
+          '--rate',
+          String(events / 4),
+          '--into',
+          `file:${path}`,
+        )
+        await onItsWay(world, 'full')
+        await disk.fill()
+        const [code] = await once(child.process, 'exit')
+        assert.equal(code, 1)
+        assert.match(child.err(), /DISK_FULL: No room for/)
+        assert(!existsSync(path))
+        for (const line of linesOf(`${path}.part`)) JSON.parse(line)
+        assert(readFileSync(`${path}.part`, 'utf8').endsWith('\n'))
+        await disk.free()
+        await replay(world, '--resume', 'full')
+        compare(linesOf(path), stored, 'full')
+      } finally {
+        await disk.putBack()
+      }
+    },
+  )
+
+  await t.test('given up, its file goes and its target is free', async (t) => {
+    const path = file('given-up.jsonl')
+    await killed(world, t, 'given-up', '--source', 'postgres', '--into', `file:${path}`)
+    assert(existsSync(`${path}.part`))
+    assert.equal((await millrace(world.env, 'replay', '--discard', 'given-up')).code, 0)
+    assert(!existsSync(`${path}.part`))
+    await replay(world, '--source', 'postgres', '--into', `file:${path}`, '--id', 'anew')
+    compare(linesOf(path), stored, 'anew')
+  })
+
+  await t.test('Ctrl-C ends it so that it can be gone on with', async () => {
+    const path = file('stopped.jsonl')
+    const args = ['--source', 'postgres', '--rate', '2000', '--into', `file:${path}`, '--id', 'stopped']
+    const child = start(world, ...args)
+    await until('it to be on its way', 30_000, () => existsSync(`${path}.part`) || null)
+    child.process.kill('SIGINT')
+    const [code] = await once(child.process, 'exit')
+    assert.equal(code, 1)
+    assert.match(child.out(), /--resume stopped/)
+    await replay(world, '--resume', 'stopped')
+    compare(linesOf(path), stored, 'stopped')
+  })
+
+  await t.test('live offsets, marks and streams are as they were', async () => {
+    assert.deepEqual(await live(world), before)
+  })
+})
+
+test('replays beside a fleet at work', async (t) => {
+  const world = await servers.world(t, { env: { MILLRACE_BATCH_ROWS_MAX: '64' } })
+  const file = (name: string) => join(world.stack.folder, `${world.name}-${name}`)
+  await world.replica()
+  const all: Events = new Map()
+  const load = world.load({ rate: 1500, duplicates: 0.02, poison: 0.005, binary: 0.3, onAnswer: onAnswer(all) })
+  await world.untilRows(3000)
+
+  await t.test(
+    'what there is when it begins, each event once, though the fleet stores more and producers repeat themselves',
+    async () => {
+      for (const turn of [1, 2, 3]) {
+        const id = `beside-${turn}`
+        const result = await replay(world, '--id', id, '--into', `redis:replay:${id}`)
+        t.diagnostic(`${result.fromPostgres} from PostgreSQL, ${result.fromKafka} from Kafka`)
+        const entries = await entriesOf(world, `replay:${id}`)
+        const { rows } = await world.sql.query('select plan from replays where id = $1', [id])
+        const plan = rows[0].plan as { cuts: Record<string, number>; kafka: { partition: number; to: number }[] }
+        const ends = { ...plan.cuts, ...Object.fromEntries(plan.kafka.map(({ partition, to }) => [partition, to])) }
+        await until('the fleet to get there', 30_000, async () => {
+          const ledger = await world.ledger()
+          return Object.entries(ends).every(([partition, end]) => (ledger.get(Number(partition)) ?? 0) >= end) || null
+        })
+        const { rows: stored } = await world.sql.query(
+          `select source || ' ' || event_id as key from cloud_events join unnest($1::int[], $2::bigint[]) as e (part, ends)
+         on kafka_partition = part where kafka_offset < ends`,
+          [Object.keys(ends), Object.values(ends)],
+        )
+        compare(entries, new Map(stored.map(({ key }) => [key, all.get(key) as string])), id)
+      }
+    },
+  )
+
+  await t.test('two into one target', async () => {
+    const path = file('two.jsonl')
+    const first = start(world, '--id', 'first', '--rate', '500', '--into', `file:${path}`)
+    await until('the first to be on its way', 30_000, () => existsSync(`${path}.part`) || null)
+    const second = await millrace(world.env, 'replay', '--into', `file:${path}`)
+    assert.equal(second.code, 1)
+    assert.match(second.err, /REPLAY_BUSY: Another replay writes to file:/)
+    const same = await millrace(world.env, 'replay', '--resume', 'first')
+    assert.match(same.err, /REPLAY_BUSY: Another replay writes to file:/)
+    first.process.kill('SIGKILL')
+    await once(first.process, 'exit')
+    assert.equal((await millrace(world.env, 'replay', '--discard', 'first')).code, 0)
+  })
+
+  await load.stop()
+  await world.untilDrained()
+
+  await t.test('at ten times the speed', async () => {
+    const { rows } = await world.sql.query(
+      `select extract(epoch from min(event_time))::float8 as first, extract(epoch from max(event_time))::float8 as last from cloud_events`,
+    )
+    const { first, last } = rows[0] as { first: number; last: number }
+    const from = new Date(Math.floor(first * 1000) + 1000)
+    const seconds = Math.min(10, last - first - 2)
+    const to = new Date(from.getTime() + seconds * 1000)
+    const path = file('paced.jsonl')
+    const range = ['--source', 'postgres', '--from', from.toISOString(), '--to', to.toISOString()]
+    const args = [main, 'replay', ...range, '--speed', '10x', '--into', 'stdout', '--id', 'paced']
+    const child = spawn(process.execPath, args, {
+      env: cleanEnv(world.env) as NodeJS.ProcessEnv,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    const arrived: { timeMs: number; ms: number }[] = []
+    for await (const line of createInterface({ input: child.stdout })) {
+      arrived.push({ timeMs: Date.parse((JSON.parse(line) as { time: string }).time), ms: performance.now() })
+    }
+    const head = arrived[0] as (typeof arrived)[number]
+    const errors = arrived
+      .map(({ timeMs, ms }) => Math.abs(ms - head.ms - (timeMs - head.timeMs) / 10))
+      .sort((a, b) => a - b)
+    const at = (share: number) => errors[Math.floor((errors.length - 1) * share)]?.toFixed(1)
+    t.diagnostic(`${path}: ${arrived.length} events, off by ${at(0.5)} ms p50, ${at(0.99)} ms p99, ${at(1)} ms at most`)
+    // The test's own process reads late as well; the exact figures are those of test/replay/pace.test.ts.
+    assert((errors[Math.floor(errors.length * 0.5)] as number) < 20)
+    const took = (arrived.at(-1)?.ms ?? 0) - head.ms
+    assert(took > seconds * 100 * 0.9 && took < seconds * 100 * 1.3, `${took} ms for ${seconds} s`)
+  })
+
+  await t.test('offsets, and what Kafka has dropped', async () => {
+    const path = file('offsets.jsonl')
+    const ranges = ['--source', 'kafka', '--offsets', '1:10-60', '--offsets', '2:20-30']
+    await replay(world, ...ranges, '--into', `file:${path}`, '--id', 'offsets')
+    const { rows } = await world.sql.query(
+      `select source || ' ' || event_id as key from cloud_events
+       where (kafka_partition = 1 and kafka_offset >= 10 and kafka_offset < 60) or (kafka_partition = 2 and kafka_offset >= 20 and kafka_offset < 30)`,
+    )
+    const found = new Set(linesOf(path).map((line) => canonical(Buffer.from(line), {}, Number.NaN, 'offsets')?.[0]))
+    for (const { key } of rows) assert(found.has(key), key)
+    assert(found.size <= 60)
+
+    const key = (JSON.parse([...all.values()][0] as string) as { subject: string }).subject
+    const byKey = await replay(world, '--source', 'kafka', '--key', key, '--into', `file:${file('key.jsonl')}`)
+    assert((byKey.events as number) > 0)
+    assert(linesOf(file('key.jsonl')).every((line) => (JSON.parse(line) as { subject: string }).subject === key))
+
+    await world.admin.deleteTopicRecords({ topic: 'cloud-events', partitions: [{ partition: 1, offset: '40' }] })
+    for (const args of [
+      ['--offsets', '1:10-60'],
+      ['--from', '2026-01-01'],
+    ]) {
+      const gone = await millrace(world.env, 'replay', '--source', 'kafka', ...args)
+      assert.equal(gone.code, 1)
+      assert.match(gone.err, /HISTORY_EXPIRED: Kafka (begins at offset 40 of|holds) partition 1/)
+    }
+  })
+  await world.proof()
+})
