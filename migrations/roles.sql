@@ -5,7 +5,7 @@
 -- `grant millrace_fleet to ingest`.
 --
 --   millrace_fleet     `millrace consume`, `doctor`, `verify`
---   millrace_operator  `millrace rejects`, `offsets`, `replay`, `state`, and `partitions list` and `make`
+--   millrace_operator  `millrace rejects`, `offsets`, `replay`, `serve`, `state`, and `partitions list` and `make`
 --   millrace_reader    whoever asks for events, also by `millrace state`, and makes no snapshots
 --
 -- What only an owner may do stays with the owner: `millrace migrate`, sealing a day, and dropping or detaching one.
@@ -49,6 +49,7 @@ begin
   execute format('grant select, insert, delete on saved_positions to %I', operator);
   -- A replay is noted, and how far it is.
   execute format('grant select, insert, update on replays to %I', operator);
+  execute format('grant select, insert, update, delete on gateway_jobs, gateway_requests to %I', operator);
 
   -- Rejects hold bytes that nobody has looked at yet: not for every reader.
   execute format('grant select on cloud_events, ledger, millrace_migrations, state_snapshots to %I', reader);

@@ -53,7 +53,7 @@ export const codes = {
   TOPIC_SHRUNK: 'The topic has fewer partitions than the ledger knows.',
   SCHEMA_MISSING: 'The database has not been migrated.',
   SCHEMA_NEWER: 'The database was migrated by a newer, incompatible version.',
-  PORT_BUSY: 'The admin port is taken by another process.',
+  PORT_BUSY: 'The port to serve on is taken by another process.',
   REJECT_LIMIT: 'Too many records are bad: a wrong deploy, not a bad record.',
   REDRIVE_BUSY: 'Another redrive of the consumer is under way.',
   REDRIVE_IN_DOUBT: 'Kafka no longer remembers whether an interrupted redrive had sent its last batch.',
@@ -63,6 +63,14 @@ export const codes = {
   SNAPSHOT_MISSING: 'There is no snapshot, or events came later that belong before it.',
   SNAPSHOT_WRONG: 'A snapshot is not what a fold of its events answers.',
   POSITION_MISSING: 'No position was saved under this name.',
+  // the server
+  TOKEN_WRONG: 'A request bears no token, or another one than the server has.',
+  REQUEST_INVALID: 'A request is not as the OpenAPI document says.',
+  REQUEST_UNKNOWN: 'The server has nothing under this path or for this method.',
+  REQUEST_LIMIT: 'A request is too large, or too much is under way.',
+  REQUEST_TIMEOUT: 'A request took longer than it may, and was ended.',
+  REQUEST_REPEATED: 'An Idempotency-Key was used for another request, or for one that is not over.',
+  DEBUG_UNKNOWN: 'There is no such debug session: it was ended, left alone for too long, or lost with a restart.',
   DRAIN_TIMEOUT: 'The drain did not end within its budget.',
   NO_PROGRESS: 'There is lag, and nothing has moved for too long.',
   // local stack and tools
