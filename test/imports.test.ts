@@ -79,6 +79,11 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
   [/^src\/load\//, ({ to }) => /^src\/((core|simulate|stack|start|verify|load|live)\/|process\/connect-)/.test(to)],
   // It finds the fleet of `npm start` by what that leaves beside its servers.
   [/^src\/top\//, ({ to }) => /^src\/((core|live|top)\/|stack\/(state|fleet|lock)\.)/.test(to)],
+  // The faces of replay, state and offsets for a network.
+  [
+    /^src\/gateway\//,
+    ({ to }) => /^src\/((core|schema|replay|state|offsets|gateway)\/|process\/(connect|load)-)/.test(to),
+  ],
   [/^src\/main\.ts$/, ({ to }) => !to.startsWith('test/')],
   // Every other wing: core, ports, the schema, records, how to connect; never a room's inside, never another wing. Whoever makes a client of kafkajs mends it
   // first, and whoever reaches into it asks which one it is.
@@ -138,7 +143,8 @@ const packages: Readonly<Record<string, RegExp>> = {
   piscina: /^src\/flow\/decode\/(piscina|worker)\.ts$/,
   snappy: /^src\/core\/codecs\.ts$/,
   'lz4-napi': /^src\/core\/codecs\.ts$/,
-  zod: /^src\/core\/settings[^/]*\.ts$/,
+  zod: /^src\/(core\/settings[^/]*|gateway\/(openapi|route|server|describe|[a-z]+-routes))\.ts$/,
+  fastify: /^src\/gateway\/server\.ts$/,
   'prom-client': /^src\/core\/registry\.ts$/,
   pino: /^src\/process\/log\.ts$/,
   commander: /^src\/main\.ts$/,

@@ -1,0 +1,279 @@
+/**
+ * Replays that somebody asked this server for. What is wanted is written down before anything happens, so whoever starts after a crash knows what to go on
+ * with: a job whose replay was never begun is begun, one that stands in the middle is gone on with, and what a person has stopped stays stopped. Which of
+ * several servers carries a job says the lock of its target (replay/store.ts).
+ */
+import { type Code, explain, FatalError } from '../core/errors.ts'
+import { checkDescription, checkSpeed, type ReplayDescription } from '../replay/description.ts'
+import type { Speed } from '../replay/pace.ts'
+import type { Progress, Replay } from '../replay/port.ts'
+import type { Replays } from '../replay/replays.ts'
+import type { StoredState } from '../replay/store.ts'
+import { RequestError } from './problem.ts'
+
+export type Wanted = 'running' | 'paused' | 'stopped'
+
+export interface StoredJob {
+  readonly id: string
+  readonly description: ReplayDescription
+  readonly wanted: Wanted
+  /** It could not be begun or gone on with. */
+  readonly failure: string | null
+  /** To the microsecond: its place in a list. */
+  readonly madeAt: string
+  /** Null: it has not begun. */
+  readonly replay: {
+    readonly state: StoredState
+    readonly failure: string | null
+    readonly events: number
+    readonly bytes: number
+    readonly atMs: number | null
+    readonly savedAt: string
+  } | null
+}
+
+export interface JobStore {
+  /** False: there is one of that id. */
+  insert(description: ReplayDescription, wanted: Wanted): Promise<boolean>
+  remove(id: string): Promise<void>
+  want(id: string, wanted: Wanted, more?: { description?: ReplayDescription; failure?: string | null }): Promise<void>
+  find(id: string): Promise<StoredJob | null>
+  /** Newest first, behind a place. */
+  list(limit: number, after: { readonly madeAt: string; readonly id: string } | null): Promise<StoredJob[]>
+  /** Those that are wanted and have come to no end. */
+  waiting(): Promise<StoredJob[]>
+}
+
+export type Command =
+  | { readonly action: 'pause' | 'resume' | 'stop' | 'cancel' }
+  | { readonly action: 'step'; readonly count: number }
+  | { readonly action: 'speed'; readonly speed: Speed }
+  | { readonly action: 'jump'; readonly toMs: number }
+
+/** `waiting`: wanted, and nobody runs it here: after a restart it is taken up in a moment, or another server has it. */
+export type JobState = Progress['state'] | 'waiting'
+
+export interface Job extends StoredJob {
+  readonly state: JobState
+  /** Of one that runs here. */
+  readonly progress: Progress | null
+}
+
+export interface JobsOptions {
+  readonly replays: Pick<Replays, 'begin' | 'resume' | 'discard'>
+  readonly store: JobStore
+  readonly replaysMax: number
+  readonly onFault: (error: unknown, id: string) => void
+}
+
+export interface Jobs {
+  /** `wanted`: paused is one that stands still at its beginning. */
+  begin(description: ReplayDescription, wanted: 'running' | 'paused', signal: AbortSignal): Promise<Job>
+  find(id: string): Promise<Job>
+  list(limit: number, after: { readonly madeAt: string; readonly id: string } | null): Promise<Job[]>
+  control(id: string, command: Command, signal: AbortSignal): Promise<Job>
+  /** Takes up what waits, as much of it as may run at a time. */
+  takeUp(signal: AbortSignal): Promise<void>
+  /** All come to a mark that they can be gone on from; what is wanted stays. */
+  stop(): Promise<void>
+}
+
+/** What may be otherwise in a moment: such a job is tried again. */
+const passing: readonly Code[] = [
+  'REPLAY_BUSY',
+  'KAFKA_UNREACHABLE',
+  'POSTGRES_UNREACHABLE',
+  'POSTGRES_BUSY',
+  'REDIS_UNREACHABLE',
+  'REDIS_BUSY',
+]
+
+export function openJobs({ replays, store, replaysMax, onFault }: JobsOptions): Jobs {
+  const running = new Map<string, Replay>()
+  const starting = new Set<string>()
+  let isStopping = false
+
+  function take(id: string): void {
+    if (isStopping) throw new RequestError('REQUEST_LIMIT', 'The server stops.', 'Ask the next one.', { status: 503 })
+    if (running.size + starting.size >= replaysMax) {
+      throw new RequestError(
+        'REQUEST_LIMIT',
+        `${replaysMax} replays run already.`,
+        'Wait for one to end, stop one, or raise gatewayReplaysMax.',
+      )
+    }
+    starting.add(id)
+  }
+
+  /** Needs its place in `starting`. */
+  async function start(
+    { id, description, wanted, replay: stored }: Pick<StoredJob, 'id' | 'description' | 'wanted' | 'replay'>,
+    signal: AbortSignal,
+  ) {
+    try {
+      // One that is to stand still is made to go by steps: then no event slips out before it is told to pause.
+      const speed = wanted === 'paused' ? 'step' : description.speed
+      const replay =
+        stored === null
+          ? await replays.begin({ ...description, speed }, signal)
+          : await replays.resume(id, { speed, ratePerSecond: description.ratePerSecond })
+      running.set(id, replay)
+      replay.done
+        .catch((error: unknown) => {
+          if (!(error instanceof FatalError)) onFault(error, id)
+        })
+        .finally(() => running.delete(id))
+      if (isStopping) replay.stop()
+    } finally {
+      starting.delete(id)
+    }
+  }
+
+  async function find(id: string): Promise<Job> {
+    const stored = await store.find(id)
+    if (stored === null)
+      throw new FatalError(
+        'REPLAY_UNKNOWN',
+        `There is no replay ${id}.`,
+        'The list of replays shows the ones there are.',
+      )
+    return jobOf(stored)
+  }
+
+  function jobOf(stored: StoredJob): Job {
+    const progress = running.get(stored.id)?.snapshot() ?? null
+    return { ...stored, state: progress?.state ?? stateOf(stored), progress }
+  }
+
+  async function resume(job: Job, signal: AbortSignal): Promise<void> {
+    const { id, description } = job
+    const replay = running.get(id)
+    if (replay === undefined && isOver(job)) throw over(job)
+    await store.want(id, 'running', { failure: null })
+    if (replay !== undefined) {
+      replay.setSpeed(description.speed)
+      replay.resume()
+    } else {
+      take(id)
+      await start({ ...job, wanted: 'running' }, signal)
+    }
+  }
+
+  async function cancel(job: Job): Promise<void> {
+    const { id } = job
+    if (isOver(job)) throw over(job)
+    await store.want(id, 'stopped')
+    const replay = running.get(id)
+    if (replay !== undefined) {
+      replay.cancel()
+      await replay.done.catch(() => {})
+    } else if (job.replay === null) await store.remove(id)
+    else await replays.discard(id)
+  }
+
+  /** Of the commands that only make sense where it runs. */
+  function here({ id, state }: Job): Replay {
+    const replay = running.get(id)
+    if (replay !== undefined) return replay
+    throw new FatalError('REPLAY_BUSY', `The replay ${id} does not run here: it is ${state}.`, 'Resume it first.')
+  }
+
+  return {
+    find,
+    async begin(description, wanted, signal) {
+      checkDescription(description)
+      const { id } = description
+      take(id)
+      try {
+        if (!(await store.insert(description, wanted)))
+          throw new FatalError('REPLAY_BUSY', `There is a replay ${id} already.`, 'Choose another id.')
+        try {
+          await start({ id, description, wanted, replay: null }, signal)
+        } catch (error) {
+          // It was refused: nothing of it is to be found later. Where the database is away, it is tried again.
+          await store.remove(id).catch((other: unknown) => onFault(other, id))
+          throw error
+        }
+      } finally {
+        starting.delete(id)
+      }
+      return find(id)
+    },
+
+    list: async (limit, after) => (await store.list(limit, after)).map(jobOf),
+
+    async control(id, command, signal) {
+      const job = await find(id)
+      switch (command.action) {
+        case 'resume':
+          await resume(job, signal)
+          break
+        case 'pause':
+          if (isOver(job)) throw over(job)
+          await store.want(id, 'paused')
+          running.get(id)?.pause()
+          break
+        case 'stop':
+          if (isOver(job)) throw over(job)
+          await store.want(id, 'stopped')
+          running.get(id)?.stop()
+          await running.get(id)?.done.catch(() => {})
+          break
+        case 'cancel':
+          await cancel(job)
+          if (job.replay === null && job.progress === null) return { ...job, state: 'cancelled' }
+          break
+        case 'speed':
+          if (isOver(job)) throw over(job)
+          checkSpeed(command.speed)
+          await store.want(id, job.wanted, { description: { ...job.description, speed: command.speed } })
+          // One that stands still keeps standing; it is let go at this speed.
+          if (job.wanted === 'running') running.get(id)?.setSpeed(command.speed)
+          break
+        case 'step':
+          here(job).step(command.count)
+          if (job.wanted === 'running') await store.want(id, 'paused')
+          break
+        case 'jump':
+          here(job).jump(command.toMs)
+          break
+      }
+      return find(id)
+    },
+
+    async takeUp(signal) {
+      for (const job of await store.waiting()) {
+        const { id } = job
+        if (isStopping || running.size + starting.size >= replaysMax) return
+        if (running.has(id) || starting.has(id)) continue
+        take(id)
+        try {
+          await start(job, signal)
+        } catch (error) {
+          if (error instanceof FatalError && passing.includes(error.code)) continue
+          onFault(error, id)
+          await store.want(id, 'stopped', { failure: explain(error) })
+        }
+      }
+    },
+
+    async stop() {
+      isStopping = true
+      const all = [...running.values()]
+      for (const replay of all) replay.stop()
+      await Promise.allSettled(all.map(({ done }) => done))
+    },
+  }
+}
+
+function stateOf({ wanted, failure, replay }: StoredJob): JobState {
+  const { state } = replay ?? { state: 'stopped' as const }
+  if (state === 'done' || state === 'cancelled' || state === 'failed') return state
+  if (failure !== null) return 'failed'
+  return wanted === 'stopped' ? 'stopped' : 'waiting'
+}
+
+export const isOver = ({ state }: Pick<Job, 'state'>): boolean => state === 'done' || state === 'cancelled'
+
+const over = ({ id, state }: Job) =>
+  new RequestError('REPLAY_UNKNOWN', `The replay ${id} is ${state}.`, 'Begin another one.', { status: 409 })
