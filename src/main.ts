@@ -368,6 +368,7 @@ for (const { action, usage, description, flags: options } of stateCommands) {
   })
 }
 
+const { serveHelp } = await import('./gateway/serve-help.ts')
 const { replayFlags, replayHelp } = await import('./replay/flags.ts')
 const replay = program
   .command('replay')
@@ -407,6 +408,31 @@ replay.action(async (flags: ReplayFlags) => {
     { write, writeError, terminal, columns: () => stderr.columns ?? 80, keyboard: terminal ? keyboard(stdin) : null },
   )
 })
+
+program
+  .command('serve')
+  .description('replays, state at a time, offsets and debug sessions over HTTP, until Ctrl-C')
+  .addHelpText('after', serveHelp)
+  .action(async () => {
+    const { settings } = settingsFor(['postgresUrl', 'kafkaBrokers', 'redisUrls'])
+    const { serve } = await import('./gateway/serve.ts')
+    const { loadConsumer } = await import('./process/load-consumer.ts')
+    const { createLogger } = await import('./process/log.ts')
+    const { operator } = await import('./schema/audit.ts')
+    process.exitCode = await serve({
+      settings,
+      loadConsumer,
+      version,
+      actor: operator(),
+      now: Date.now,
+      clock: { steadyMs: () => performance.now(), sleep: (ms, signal) => sleep(ms, undefined, { signal }) },
+      newId: (kind) => `${kind}-${new Date(Date.now()).toISOString().slice(0, 10)}-${randomUUID().slice(0, 8)}`,
+      directory: process.cwd(),
+      signal: stopSignal().first,
+      write,
+      log: createLogger({ settings, terminal: process.stderr.isTTY }),
+    })
+  })
 
 /** Resolves when standard output takes more; rejects when nobody reads it any more. */
 function writeSlowly(bytes: Buffer): Promise<void> {

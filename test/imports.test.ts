@@ -278,7 +278,7 @@ const f = await import('./f.ts')
     ['src/process/lifecycle.ts', 'src/main.ts'],
     ['src/process/lifecycle.ts', 'src/verify/verify.ts'],
     ['src/replay/replay.ts', 'src/flow/persist/sql.ts'],
-    ['src/gateway/server.ts', 'src/replay/replay.ts'],
+    ['src/gateway/server.ts', 'src/flow/lane.ts'],
     ['reducers/order.ts', 'src/core/json.ts', 'type'],
     ['src/state/command.ts', 'src/flow/persist/sql.ts'],
     ['src/verify/walk.ts', 'test/flow/house.ts'],
