@@ -3,16 +3,12 @@ import type { Keyboard } from './keyboard.ts'
 import type { LineOutput } from './stdout-target.ts'
 
 export function slowOutput(stream: NodeJS.WritableStream): LineOutput {
+  // `| head` has seen enough: the write that fails says so, and the event behind it must find somebody.
+  stream.on('error', () => {})
   return {
     write: (bytes) =>
       new Promise((resolve, reject) => {
-        // `| head` has seen enough.
-        stream.once('error', reject)
-        stream.write(bytes, (error) => {
-          stream.off('error', reject)
-          if (error) reject(error)
-          else resolve()
-        })
+        stream.write(bytes, (error) => (error ? reject(error) : resolve()))
       }),
   }
 }
