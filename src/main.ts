@@ -22,7 +22,6 @@ import { loadSettings } from './process/load-settings.ts'
 import type { RejectsFlags } from './rejects/command.ts'
 import type { Flag, RejectsAction } from './rejects/flags.ts'
 import type { ReplayFlags } from './replay/flags.ts'
-import type { Keyboard } from './replay/keyboard.ts'
 import type { SimulateFlags } from './simulate/flags.ts'
 import type { SimulateIo } from './simulate/io.ts'
 import type { PostgresFlags } from './simulate/postgres-flags.ts'
@@ -387,6 +386,7 @@ replay.action(async (flags: ReplayFlags) => {
     ...(isNew && flags.into.startsWith('redis:') ? (['redisUrls'] as const) : []),
   ])
   const { replayCommand } = await import('./replay/command.ts')
+  const { keyboardOf, slowOutput } = await import('./replay/terminal.ts')
   const { loadConsumer } = await import('./process/load-consumer.ts')
   const { operator } = await import('./schema/audit.ts')
   const { stderr, stdin } = process
@@ -400,12 +400,12 @@ replay.action(async (flags: ReplayFlags) => {
       actor: operator(),
       now: Date.now,
       clock: { steadyMs: () => performance.now(), sleep: (ms, signal) => sleep(ms, undefined, { signal }) },
-      stdout: { write: writeSlowly },
+      stdout: slowOutput(process.stdout),
       directory: process.cwd(),
       newId: `r-${day}-${randomUUID().slice(0, 8)}`,
       signal: stopSignal().first,
     },
-    { write, writeError, terminal, columns: () => stderr.columns ?? 80, keyboard: terminal ? keyboard(stdin) : null },
+    { write, writeError, terminal, columns: () => stderr.columns ?? 80, keyboard: terminal ? keyboardOf(stdin) : null },
   )
 })
 
@@ -433,35 +433,6 @@ program
       log: createLogger({ settings, terminal: process.stderr.isTTY }),
     })
   })
-
-/** Resolves when standard output takes more; rejects when nobody reads it any more. */
-function writeSlowly(bytes: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    process.stdout.once('error', reject)
-    process.stdout.write(bytes, (error) => {
-      process.stdout.off('error', reject)
-      if (error) reject(error)
-      else resolve()
-    })
-  })
-}
-
-function keyboard(stdin: NodeJS.ReadStream): Keyboard | null {
-  if (!stdin.isTTY) return null
-  return {
-    onKey(listener) {
-      stdin.setRawMode(true)
-      stdin.setEncoding('utf8')
-      stdin.on('data', (text) => {
-        for (const key of String(text)) listener(key)
-      })
-    },
-    close() {
-      stdin.setRawMode(false)
-      stdin.pause()
-    },
-  }
-}
 
 /** What the commands that run everything on this machine are told of it. */
 function machine() {

@@ -81,6 +81,8 @@ async function follow(
   if (signal.aborted) stop()
   let note: string | null = null
   io.keyboard?.onKey((key) => {
+    // From here on Ctrl-C is a signal again, for whoever has no patience.
+    if (key === 'q' || key === '\x03') io.keyboard?.close()
     try {
       note = pressKey(replay, key)
     } catch (error) {

@@ -2,14 +2,13 @@
  * The events of ranges of Kafka's partitions, read without a group and merged by time. Within a partition the order of the log stands: an event that is
  * older than the one before it counts as old as that one. What is no event by the consumer's own decoder is left out, as it is no row either.
  */
-import type { KafkaConfig } from 'kafkajs'
 import { FatalError } from '../core/errors.ts'
 import { EventView } from '../core/event.ts'
 import { eventId } from '../core/identity.ts'
 import { RecordView, runOf } from '../core/record.ts'
 import type { Decoder } from '../define.ts'
 import type { Feed } from '../records/feed.ts'
-import { openKafkaReader, type SourceRecord } from '../records/kafka-reader.ts'
+import type { KafkaReader, SourceRecord } from '../records/kafka-reader.ts'
 import type { ReplayDescription } from './description.ts'
 import { markedEntry, type ReplayEvent } from './entry.ts'
 import type { Judge } from './judge.ts'
@@ -19,8 +18,8 @@ import { type Facts, matcher } from './selection.ts'
 import type { Estimate, ReplaySource, SourceBatch } from './source.ts'
 
 export interface KafkaSourceOptions {
-  readonly kafka: KafkaConfig
-  readonly topic: string
+  /** Answers of so many bytes at most. */
+  readonly openReader: (signal: AbortSignal, fetchBytes: number) => Promise<KafkaReader>
   readonly decoder: Decoder
   readonly description: ReplayDescription
   readonly ranges: readonly KafkaRange[]
@@ -53,7 +52,7 @@ interface Lane {
 }
 
 export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
-  const { kafka, topic, description, ranges, judges, once } = options
+  const { openReader, description, ranges, judges, once } = options
   const decode = createDecode(options)
 
   async function fill(lane: Lane): Promise<void> {
@@ -91,7 +90,7 @@ export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
   async function* read(from: Position, signal: AbortSignal): AsyncGenerator<SourceBatch, void, undefined> {
     if (ranges.length === 0) return
     const bytes = Math.min(fetchBytesMax, Math.max(fetchBytesMin, Math.floor(fetchBytesTotal / ranges.length)))
-    const reader = await openKafkaReader(kafka, topic, signal, bytes)
+    const reader = await openReader(signal, bytes)
     try {
       const lanes = ranges.map((range): Lane => {
         const [begin, micros] = from.kafka?.[range.partition] ?? [range.from, 0]

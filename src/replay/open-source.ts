@@ -6,6 +6,7 @@ import { registerCodecs } from '../flow/consume/codecs.ts'
 import { kafkaConfig } from '../process/connect-kafka.ts'
 import { connectPostgres } from '../process/connect-postgres.ts'
 import type { LoadedConsumer } from '../process/load-consumer.ts'
+import { openKafkaReader } from '../records/kafka-reader.ts'
 import { openAutoSource } from './auto-source.ts'
 import type { ReplayDescription } from './description.ts'
 import type { Judge } from './judge.ts'
@@ -41,8 +42,7 @@ export async function openSource(
   if (client !== null && select.jsonpath !== null) judges.push(jsonpathJudge(client, select.jsonpath))
   if (client !== null && plan.cuts !== null) judges.push(unstoredJudge(client, table, topic, plan.cuts))
   const kafka = openKafkaSource({
-    kafka: kafkaConfig(settings),
-    topic,
+    openReader: (signal, bytes) => openKafkaReader(kafkaConfig(settings), topic, signal, bytes),
     decoder,
     description,
     ranges: plan.kafka,
