@@ -110,6 +110,7 @@ const exceptions: Readonly<Record<string, string>> = {
   'src/offsets/decide.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
   'src/offsets/decide.ts -> src/flow/publish/redis.ts': 'how far the streams are, asked as publish/ asks',
   'src/offsets/read.ts -> src/flow/consume/kafkajs-topic-id.ts': 'the one request that tells which topic it is',
+  'src/gateway/page.ts -> src/live/colours.ts': 'the pages have the same colours',
   'src/state/debug-command.ts -> src/live/screen.ts': 'how frames are drawn in place',
   'src/replay/entry.ts -> src/decoders/media-type.ts':
     'bytes that are text become a string, as in the entry of a stream',

@@ -11,7 +11,7 @@ export interface Pool extends Session {
   close(): Promise<void>
 }
 
-const connectionsMax = 10
+const connectionsMax = 5
 
 export function openPool(settings: Settings): Pool {
   const pool = new pg.Pool({ ...postgresConfig(settings, 'millrace serve'), max: connectionsMax })

@@ -6,8 +6,9 @@ import { resolve } from 'node:path'
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import type { LoadedConsumer } from '../process/load-consumer.ts'
+import { explained } from '../replay/command.ts'
 import type { ReplayClock } from '../replay/port.ts'
-import { openReplays } from '../replay/replays.ts'
+import { openReplays, type Replays } from '../replay/replays.ts'
 import { requireSchema, schemaState } from '../schema/migrate.ts'
 import { debugRoutes } from './debug-routes.ts'
 import { openJobs } from './jobs.ts'
@@ -55,9 +56,11 @@ export async function serve(context: ServeContext): Promise<number> {
   const directory = settings.gatewayDirectory === '' ? '' : resolve(context.directory, settings.gatewayDirectory)
   const stopped = new AbortController()
   const pool = openPool(settings)
+  // Whoever holds a key waits for work that needs a connection too: of one pool they would wait for each other.
+  const keysPool = openPool(settings)
   try {
     requireSchema(await pool.with((session) => schemaState(session)))
-    const replays = openReplays({ settings, loadConsumer, actor, now, clock, stdout: null })
+    const replays = inWords(openReplays({ settings, loadConsumer, actor, now, clock, stdout: null }), settings)
     const jobs = openJobs({
       replays,
       store: postgresJobs(pool),
@@ -74,7 +77,7 @@ export async function serve(context: ServeContext): Promise<number> {
       version,
       bodyBytesMax: settings.gatewayBodyBytesMax,
       timeoutMs: settings.gatewayTimeoutMs,
-      keys: postgresKeys(pool),
+      keys: postgresKeys(keysPool),
       pages: { '/': replayPage() },
       stopped: stopped.signal,
       onFault: (err, what) => log.error({ err, ...what }, 'a request failed'),
@@ -101,7 +104,25 @@ export async function serve(context: ServeContext): Promise<number> {
     }
     return 0
   } finally {
-    await pool.close()
+    await Promise.all([pool.close(), keysPool.close()])
+  }
+}
+
+/** Whatever a server behind it says comes with a code. */
+function inWords(replays: Replays, settings: Settings): Replays {
+  const told =
+    <A extends unknown[], R>(call: (...given: A) => Promise<R>) =>
+    (...given: A) =>
+      call(...given).catch((error: unknown): never => {
+        throw explained(error, settings)
+      })
+  return {
+    begin: told(replays.begin),
+    resume: told(replays.resume),
+    discard: told(replays.discard),
+    list: told(replays.list),
+    estimate: told(replays.estimate),
+    warnings: told(replays.warnings),
   }
 }
 

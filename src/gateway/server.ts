@@ -34,7 +34,8 @@ export interface ServerOptions {
   readonly onFault: (error: unknown, what: { readonly method: string; readonly path: string }) => void
 }
 
-const inFlightMax = 32
+/** Each may have a connection to PostgreSQL of its own. */
+const inFlightMax = 16
 const streamsMax = 64
 
 export function createServer(options: ServerOptions): FastifyInstance {

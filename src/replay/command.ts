@@ -119,7 +119,8 @@ async function follow(
   }
 }
 
-function explained(error: unknown, settings: Settings): unknown {
+/** What the servers behind a replay say, as errors with a code and a remedy. */
+export function explained(error: unknown, settings: Settings): unknown {
   if (error instanceof FatalError || !(error instanceof Error)) return error
   if (isTopicMissing(error)) return topicMissing('of the replay', '', error)
   if (error.name.startsWith('KafkaJS')) return kafkaFailure(error, settings)

@@ -159,6 +159,6 @@ test('the page holds no token and runs its own script alone', async () => {
   const { payload, headers } = await world.app.inject({ url: '/' })
   assert.doesNotMatch(payload, new RegExp(token))
   assert.match(String(headers['content-security-policy']), /default-src 'none'.*script-src 'sha256-/)
-  assert.doesNotMatch(payload, /https?:\/\/(?!127)|<script src|<link rel="stylesheet"/)
+  assert.doesNotMatch(payload, /https?:\/\/\w|<script src|<link rel="stylesheet"/)
   await world.stop()
 })
