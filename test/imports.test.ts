@@ -144,7 +144,7 @@ const packages: Readonly<Record<string, RegExp>> = {
   piscina: /^src\/flow\/decode\/(piscina|worker)\.ts$/,
   snappy: /^src\/core\/codecs\.ts$/,
   'lz4-napi': /^src\/core\/codecs\.ts$/,
-  zod: /^src\/(core\/settings[^/]*|gateway\/(openapi|route|server|describe|[a-z]+-routes))\.ts$/,
+  zod: /^src\/(core\/settings[^/]*|gateway\/(openapi|route|server|describe|[a-z]+-(routes|schemas)))\.ts$/,
   fastify: /^src\/gateway\/server\.ts$/,
   'prom-client': /^src\/core\/registry\.ts$/,
   pino: /^src\/process\/log\.ts$/,

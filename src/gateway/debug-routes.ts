@@ -12,7 +12,7 @@ import { consumerText, timeText } from './describe.ts'
 import type { Pool } from './postgres-pool.ts'
 import { RequestError } from './problem.ts'
 import { type Route, route } from './route.ts'
-import { reducerText, subjectText } from './state-routes.ts'
+import { reducerText, subjectText } from './state-schemas.ts'
 
 export interface DebugRoutesOptions {
   readonly settings: Settings

@@ -7,9 +7,22 @@ import type { LoadedConsumer } from '../process/load-consumer.ts'
 import { stateCommand } from '../state/command.ts'
 import type { StateAction, StateFlags } from '../state/flags.ts'
 import { ask, type Told } from './ask.ts'
-import { consumerText, timeText } from './describe.ts'
 import { RequestError } from './problem.ts'
 import { type Route, route } from './route.ts'
+import {
+  anything,
+  offsetsAtQuery,
+  offsetsQuery,
+  partitionsAnswer,
+  restoreBody,
+  snapshotBody,
+  snapshotsQuery,
+  stateAnswer,
+  stateBody,
+  timelineAnswer,
+  timelineQuery,
+  topicParams,
+} from './state-schemas.ts'
 
 export interface StateRoutesOptions {
   readonly settings: Settings
@@ -18,126 +31,6 @@ export interface StateRoutesOptions {
   readonly actor: string
   readonly now: () => number
 }
-
-export const subjectText = z
-  .string()
-  .min(1)
-  .max(1024)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what is left out
-  .regex(/^[^\u0000]*$/)
-  .describe('As its producer writes it: ord_1.')
-export const reducerText = z
-  .string()
-  .regex(/^[a-z0-9-]{1,100}$/)
-  .describe('A file of reducers/; by default the one whose subjects begin like this.')
-const consumer = consumerText.default('cloud-events')
-const known = timeText.optional().describe('What was known then: only events that were stored by that time.')
-const flag = z.enum(['true', 'false'])
-const count = z.coerce.number().int().min(1)
-
-const stateBody = z.strictObject({
-  subject: subjectText,
-  at: timeText.optional().describe('Now, if it is left out.'),
-  from: timeText.optional().describe('Adds what it was then, and what has changed since.'),
-  known,
-  full: z.boolean().default(false).describe('Fold all events, use no snapshot.'),
-  reducer: reducerText.optional(),
-  consumer,
-})
-
-const stateAnswer = z.looseObject({
-  subject: z.string(),
-  reducer: z.string(),
-  consumer: z.string(),
-  events: z.number(),
-  state: z.unknown().optional().describe('Null: there was no event yet.'),
-  before: z.unknown().optional(),
-  after: z.unknown().optional(),
-  changes: z.array(z.looseObject({ path: z.string(), kind: z.string() })).optional(),
-  notes: z.array(z.string()),
-})
-
-const timelineQuery = z.strictObject({
-  subject: subjectText,
-  from: timeText.optional(),
-  to: timeText.optional(),
-  states: flag.default('false').describe('With the state before and after each event.'),
-  limit: count.max(1000).default(100),
-  after: z
-    .string()
-    .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z,[0-9a-f-]{36}$/)
-    .optional()
-    .describe('What the page before gave as next.'),
-  known,
-  reducer: reducerText.optional(),
-  consumer,
-})
-
-const timelineAnswer = z.looseObject({
-  subject: z.string(),
-  items: z.array(z.looseObject({ event: z.looseObject({ id: z.string(), type: z.string(), time: z.string() }) })),
-  next: z.string().nullable(),
-  notes: z.array(z.string()),
-})
-
-const nameText = z.string().min(1).max(100)
-
-const snapshotBody = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('state'),
-    subjects: z.array(subjectText).min(1).max(100),
-    at: timeText.optional(),
-    reducer: reducerText.optional(),
-    consumer,
-  }),
-  z.strictObject({
-    kind: z.literal('position'),
-    name: nameText,
-    at: timeText.optional().describe('A time, in place of where the ledger stands.'),
-    consumer,
-  }),
-])
-
-const snapshotsQuery = z.strictObject({
-  kind: z.enum(['state', 'position']).default('state'),
-  subject: subjectText.optional(),
-  check: flag.default('false').describe('Compare each with a fold of all its events.'),
-  limit: count.max(1000).default(100),
-  consumer,
-})
-
-const restoreBody = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('state'),
-    subject: subjectText,
-    at: timeText.optional(),
-    check: z.boolean().default(false),
-    reducer: reducerText.optional(),
-    consumer,
-  }),
-  z.strictObject({
-    kind: z.literal('position'),
-    name: nameText,
-    dryRun: z.boolean().default(true).describe('Only tell what it would mean.'),
-    force: z.boolean().default(false).describe('Also while the group is live.'),
-    consumer,
-  }),
-])
-
-const offsetsQuery = z.strictObject({
-  consumer,
-  partitions: z
-    .string()
-    .regex(/^\d{1,7}(,\d{1,7})*$/)
-    .max(1000)
-    .optional()
-    .describe('Only these: 3 or 3,7,12.'),
-})
-const topicParams = z.strictObject({
-  topic: z.string().regex(/^(?!\.{1,2}$)[\w.-]{1,249}$/),
-})
-const list = z.looseObject({ partitions: z.array(z.looseObject({ partition: z.number() })) })
-const anything = z.looseObject({})
 
 export function stateRoutes({ settings, loadConsumer, actor, now }: StateRoutesOptions): Route[] {
   const context = async (name: string, signal: AbortSignal) => ({
@@ -270,7 +163,7 @@ export function stateRoutes({ settings, loadConsumer, actor, now }: StateRoutesO
       tag: 'offsets',
       summary: 'Where the partitions of a consumer stand: stored, published, settled, and what Kafka holds',
       query: offsetsQuery,
-      answers: { 200: { description: 'As it is now.', schema: list } },
+      answers: { 200: { description: 'As it is now.', schema: partitionsAnswer } },
       problems: [404],
       handle: async ({ query, signal }) =>
         ok(await offsets('show', undefined, query.consumer, given({ partition: query.partitions }), signal)),
@@ -282,8 +175,8 @@ export function stateRoutes({ settings, loadConsumer, actor, now }: StateRoutesO
       tag: 'offsets',
       summary: 'Which offset each partition of a topic had at a time, by the timestamps of its records',
       params: topicParams,
-      query: offsetsQuery.extend({ at: timeText }),
-      answers: { 200: { description: 'The first record of that time or later.', schema: list } },
+      query: offsetsAtQuery,
+      answers: { 200: { description: 'The first record of that time or later.', schema: partitionsAnswer } },
       problems: [404],
       async handle({ params, query: { consumer, partitions, at }, signal }) {
         const flags = { topic: params.topic, ...given({ partition: partitions }) }
