@@ -47,8 +47,8 @@ const reasons: Readonly<Record<number, string>> = {
 }
 
 /** Any request may get these. */
-const always = [400, 401, 429, 500, 503, 504]
-const ofBodies = [413, 415, 422]
+const always = [400, 401, 422, 429, 500, 503, 504, 507]
+const ofBodies = [413, 415]
 
 const problemAnswer = (status: number): Json => ({
   description: reasons[status] ?? 'A problem.',

@@ -107,7 +107,7 @@ export function replayRoutes({ jobs, replays, directory, newId, sleep }: ReplayR
   }
 
   const begun = { 201: { description: 'It runs; how it goes on is told under its id.', schema: jobSchema } }
-  const refused = [404, 409, 410, 507]
+  const refused = [404, 409, 410]
   return [
     route({
       method: 'POST',
