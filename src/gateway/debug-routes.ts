@@ -8,7 +8,7 @@ import { readRange, type StateContext } from '../state/command.ts'
 import { type DebugSession, type DebugView, openDebug } from '../state/debug.ts'
 import { withHistory } from '../state/postgres-history.ts'
 import { requireKept, stateAt } from '../state/state-at.ts'
-import { consumerText, timeText } from './describe.ts'
+import { consumerText, text, timeText } from './describe.ts'
 import type { Pool } from './postgres-pool.ts'
 import { RequestError } from './problem.ts'
 import { type Route, route } from './route.ts'
@@ -42,9 +42,9 @@ const openBody = z.strictObject({
   subject: subjectText.optional().describe('Left out: of all; then from is needed.'),
   from: timeText.optional(),
   to: timeText.optional(),
-  types: z.array(z.string().min(1).max(1024)).max(100).default([]),
+  types: z.array(text(1024)).max(100).default([]),
   breakpoints: z
-    .array(z.string().min(1).max(1000))
+    .array(text(1000))
     .max(50)
     .default([])
     .describe('type:com.bss.order.*, subject:ord_1, or a condition: data.amount > 100 and after.status changes'),
@@ -55,7 +55,7 @@ const openBody = z.strictObject({
 const moveBody = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('step'), count: z.int().min(1).max(1000).default(1) }),
   z.strictObject({ action: z.enum(['back', 'run', 'restart']) }),
-  z.strictObject({ action: z.literal('toggle'), breakpoint: z.string().min(1).max(1000) }),
+  z.strictObject({ action: z.literal('toggle'), breakpoint: text(1000) }),
 ])
 
 const viewSchema = z.looseObject({

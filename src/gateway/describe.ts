@@ -11,14 +11,15 @@ export const idText = z
 
 export const timeText = z.iso.datetime({ offset: true }).max(40).describe('A time with its zone: 2026-11-21T09:30:00Z.')
 
-/** No NUL: PostgreSQL has none in a text. */
-const text = (max: number) =>
+/** What PostgreSQL can hold: no NUL, and no half of a surrogate pair. */
+export const text = (max: number) =>
   z
     .string()
     .min(1)
     .max(max)
     // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what is left out
     .regex(/^[^\u0000]*$/)
+    .refine((given) => given.isWellFormed(), 'Half a surrogate pair')
 const texts = z.array(text(1024)).max(100).default([])
 
 export const consumerText = z

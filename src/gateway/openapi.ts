@@ -33,6 +33,7 @@ const problemSchema: Json = {
 const reasons: Readonly<Record<number, string>> = {
   400: 'The request is not as it has to be.',
   401: 'No token, or a wrong one.',
+  403: 'The user that this server has may not do that.',
   404: 'There is no such thing.',
   409: 'It does not go with how things are.',
   410: 'It is not kept any more.',
@@ -47,7 +48,7 @@ const reasons: Readonly<Record<number, string>> = {
 }
 
 /** Any request may get these. */
-const always = [400, 401, 422, 429, 500, 503, 504, 507]
+const always = [400, 401, 403, 422, 429, 500, 503, 504, 507]
 const ofBodies = [413, 415]
 
 const problemAnswer = (status: number): Json => ({

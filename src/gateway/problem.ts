@@ -19,6 +19,10 @@ const statuses: Partial<Record<Code, number>> = {
   USAGE: 400,
   REQUEST_INVALID: 400,
   TOKEN_WRONG: 401,
+  // The users of this server at the servers behind it.
+  KAFKA_DENIED: 403,
+  POSTGRES_DENIED: 403,
+  REDIS_DENIED: 403,
   REQUEST_UNKNOWN: 404,
   DEBUG_UNKNOWN: 404,
   REPLAY_UNKNOWN: 404,
@@ -38,6 +42,7 @@ const statuses: Partial<Record<Code, number>> = {
   REDUCER_UNKNOWN: 422,
   REDUCER_FAILED: 422,
   REPLAY_REFUSED: 422,
+  SETTINGS_INVALID: 422,
   REQUEST_LIMIT: 429,
   // The servers behind this one.
   KAFKA_UNREACHABLE: 503,

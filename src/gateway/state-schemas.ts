@@ -1,14 +1,8 @@
 /** What is asked about the past of subjects and the positions of groups, and how it is answered. */
 import { z } from 'zod'
-import { consumerText, timeText } from './describe.ts'
+import { consumerText, text, timeText } from './describe.ts'
 
-export const subjectText = z
-  .string()
-  .min(1)
-  .max(1024)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what is left out
-  .regex(/^[^\u0000]*$/)
-  .describe('As its producer writes it: ord_1.')
+export const subjectText = text(1024).describe('As its producer writes it: ord_1.')
 export const reducerText = z
   .string()
   .regex(/^[a-z0-9-]{1,100}$/)
@@ -63,7 +57,7 @@ export const timelineAnswer = z.looseObject({
   notes: z.array(z.string()),
 })
 
-const nameText = z.string().min(1).max(100)
+const nameText = text(100)
 
 export const snapshotBody = z.discriminatedUnion('kind', [
   z.strictObject({

@@ -5,7 +5,7 @@ import type { Settings } from '../core/settings.ts'
 import { kafkaConfig } from '../process/connect-kafka.ts'
 import { connectRedis } from '../process/connect-redis.ts'
 import type { LoadedConsumer } from '../process/load-consumer.ts'
-import type { Session } from '../schema/sql.ts'
+import { quoted, type Session } from '../schema/sql.ts'
 import type { ReplayDescription } from './description.ts'
 import { openFileTarget } from './file-target.ts'
 import { openKafkaTarget } from './kafka-target.ts'
@@ -55,6 +55,13 @@ export async function refuseLive(
   }
   if (target.kind === 'table' && target.table === table)
     throw live(`${table} is the table that the fleet writes.`, 'Name another one; it is made if it is not there.')
+  if (target.kind === 'table') {
+    const { rows } = await session.query('select from pg_inherits where inhrelid = to_regclass($1)', [
+      quoted(target.table),
+    ])
+    if (rows.length > 0)
+      throw live(`${target.table} is a part of another table.`, 'Name one of its own; it is made if it is not there.')
+  }
 }
 
 export async function openTarget(options: OpenTargetOptions): Promise<ReplayTarget> {

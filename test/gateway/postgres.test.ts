@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import consumer from '../../consumers/cloud-events.ts'
+import { partitionName } from '../../src/core/day.ts'
 import { until } from '../e2e/until.ts'
 import { useServer } from '../schema/database.ts'
 import { late, orderRows, today, worldOf } from '../state/world.ts'
@@ -63,6 +64,9 @@ test('a replay into a file: begun, listened to, listed; each event once', async 
   assert.equal(again.status, 409, JSON.stringify(again.body))
   assert.equal((await serving.get('/replay/again')).status, 404)
   assert.ok(!existsSync(join(directory, 'all.jsonl.part')))
+  // A day of the live table is no table of its own, however empty.
+  const day = { kind: 'table', table: partitionName('cloud_events', today - 1) }
+  assert.equal((await serving.post('/replay', { source: 'postgres', target: day })).body.code, 'REPLAY_TARGET')
   assert.equal(await serving.end('SIGTERM'), 0)
 })
 
@@ -218,5 +222,5 @@ test('servers that are away are 503, each by its name', async (t) => {
   assert.deepEqual([kafka.status, kafka.body.code], [503, 'KAFKA_UNREACHABLE'])
   assert.equal(kafka.headers['retry-after'], '2')
   const redis = await serving.post('/replay', { source: 'postgres', target: { kind: 'redis', stream: 'replay:x' } })
-  assert.deepEqual([redis.status, redis.body.code], [500, 'SETTINGS_INVALID'], 'there is no Redis in the settings')
+  assert.deepEqual([redis.status, redis.body.code], [422, 'SETTINGS_INVALID'], 'there is no Redis in the settings')
 })
