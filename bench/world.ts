@@ -128,12 +128,13 @@ export async function openWorld({
         admin.deleteTopics({ topics: [topic] }).catch((error) => (isGone(error) ? undefined : Promise.reject(error))),
       )
       // The broker deletes at its leisure, and makes no topic of a name that it still has.
-      await again('the topic to be made anew', () =>
-        admin.createTopics({
+      await again('the topic to be made anew', async () => {
+        const isNew = await admin.createTopics({
           topics: [{ topic, numPartitions: wanted, replicationFactor: 1 }],
           waitForLeaders: true,
-        }),
-      )
+        })
+        if (!isNew) throw new Error('the old one is still there')
+      })
     },
     async ends() {
       const ends = await admin.fetchTopicOffsets(topic)
