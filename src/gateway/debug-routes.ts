@@ -38,13 +38,16 @@ const idleMsMax = 30 * 60_000
 /** A long run answers where it is while there is still time to answer. */
 const runShare = 0.7
 
+// Each star is a place to try anew at, at each event.
+const breakpoint = text(1000).refine((given) => given.split('*').length <= 4, 'More than three stars')
+
 const openBody = z.strictObject({
   subject: subjectText.optional().describe('Left out: of all; then from is needed.'),
   from: timeText.optional(),
   to: timeText.optional(),
   types: z.array(text(1024)).max(100).default([]),
   breakpoints: z
-    .array(text(1000))
+    .array(breakpoint)
     .max(50)
     .default([])
     .describe('type:com.bss.order.*, subject:ord_1, or a condition: data.amount > 100 and after.status changes'),
@@ -55,7 +58,7 @@ const openBody = z.strictObject({
 const moveBody = z.discriminatedUnion('action', [
   z.strictObject({ action: z.literal('step'), count: z.int().min(1).max(1000).default(1) }),
   z.strictObject({ action: z.enum(['back', 'run', 'restart']) }),
-  z.strictObject({ action: z.literal('toggle'), breakpoint: text(1000) }),
+  z.strictObject({ action: z.literal('toggle'), breakpoint }),
 ])
 
 const viewSchema = z.looseObject({

@@ -72,7 +72,7 @@ export interface Jobs {
   find(id: string): Promise<Job>
   list(limit: number, after: { readonly madeAt: string; readonly id: string } | null): Promise<Job[]>
   control(id: string, command: Command, signal: AbortSignal): Promise<Job>
-  /** Takes up what waits, as much of it as may run at a time. */
+  /** Takes up what waits, as much of it as may run at a time; and obeys what other servers were told. */
   takeUp(signal: AbortSignal): Promise<void>
   /** All come to a mark that they can be gone on from; what is wanted stays. */
   stop(): Promise<void>
@@ -92,6 +92,7 @@ export function openJobs({ replays, store, replaysMax, onFault }: JobsOptions): 
   const running = new Map<string, Replay>()
   const starting = new Set<string>()
   let isStopping = false
+  let commands = 0
 
   function take(id: string): void {
     if (isStopping) throw new RequestError('REQUEST_LIMIT', 'The server stops.', 'Ask the next one.', { status: 503 })
@@ -149,26 +150,43 @@ export function openJobs({ replays, store, replaysMax, onFault }: JobsOptions): 
     const { id, description } = job
     const replay = running.get(id)
     if (replay === undefined && isOver(job)) throw over(job)
-    await store.want(id, 'running', { failure: null })
     if (replay !== undefined) {
+      await store.want(id, 'running')
       replay.setSpeed(description.speed)
       replay.resume()
     } else {
       take(id)
+      // Where another server has it this is refused, and what is wanted stays as it was.
       await start({ ...job, wanted: 'running' }, signal)
+      await store.want(id, 'running')
     }
   }
 
   async function cancel(job: Job): Promise<void> {
     const { id } = job
     if (isOver(job)) throw over(job)
-    await store.want(id, 'stopped')
     const replay = running.get(id)
     if (replay !== undefined) {
+      await store.want(id, 'stopped')
       replay.cancel()
       await replay.done.catch(() => {})
     } else if (job.replay === null) await store.remove(id)
-    else await replays.discard(id)
+    else {
+      await replays.discard(id)
+      await store.want(id, 'stopped')
+    }
+  }
+
+  /** What another server was told about a replay that runs here. */
+  async function obey(): Promise<void> {
+    for (const [id, replay] of running) {
+      const before = commands
+      const wanted = (await store.find(id))?.wanted
+      // A command that came meanwhile knows better, and one that is under way acts behind this.
+      if (commands !== before) continue
+      if (wanted === 'stopped') replay.stop()
+      if (wanted === 'paused' && replay.snapshot().state === 'running') replay.pause()
+    }
   }
 
   /** Of the commands that only make sense where it runs. */
@@ -203,6 +221,7 @@ export function openJobs({ replays, store, replaysMax, onFault }: JobsOptions): 
     list: async (limit, after) => (await store.list(limit, after)).map(jobOf),
 
     async control(id, command, signal) {
+      commands++
       const job = await find(id)
       switch (command.action) {
         case 'resume':
@@ -242,6 +261,7 @@ export function openJobs({ replays, store, replaysMax, onFault }: JobsOptions): 
     },
 
     async takeUp(signal) {
+      await obey()
       for (const job of await store.waiting()) {
         const { id } = job
         if (isStopping || running.size + starting.size >= replaysMax) return

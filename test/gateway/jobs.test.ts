@@ -188,6 +188,29 @@ test('what cannot be gone on with is told once, and what may be otherwise in a m
   await world.stop()
 })
 
+test('of two servers one runs a replay; what the other is told reaches it', async () => {
+  const kept = keep()
+  const [first, second] = [openWorld(kept), openWorld(kept)]
+  await first.post('/replay', { target, id: 'far', speed: 1 })
+  await second.jobs.takeUp(never)
+  const steer = (command: object) => second.post('/controlled-replay/far', command)
+  for (const action of ['step', 'resume', 'jump', 'speed']) {
+    const more = action === 'jump' ? { to: '1970-01-01T00:00:05Z' } : action === 'speed' ? { speed: 2 } : {}
+    const { status, body } = await steer({ action, ...more })
+    if (action !== 'speed') assert.deepEqual([status, body.code], [409, 'REPLAY_BUSY'], action)
+  }
+  assert.equal((await first.get('/replay/far')).body.state, 'running')
+  assert.equal((await steer({ action: 'pause' })).status, 200)
+  await first.jobs.takeUp(never)
+  assert.equal((await first.get('/replay/far')).body.state, 'paused')
+  await first.post('/controlled-replay/far', { action: 'resume' })
+  assert.equal((await first.get('/replay/far')).body.state, 'running')
+  await steer({ action: 'stop' })
+  await first.jobs.takeUp(never)
+  await until(first, 'far', 'stopped')
+  await Promise.all([first.stop(), second.stop()])
+})
+
 test('so many replays at a time', async () => {
   const world = openWorld(keep(), { replaysMax: 2 })
   for (const id of ['a', 'b']) assert.equal((await world.post('/controlled-replay', { target, id })).status, 201)
