@@ -5,59 +5,10 @@
  */
 import { type Code, explain, FatalError } from '../core/errors.ts'
 import { checkDescription, checkSpeed, type ReplayDescription } from '../replay/description.ts'
-import type { Speed } from '../replay/pace.ts'
-import type { Progress, Replay } from '../replay/port.ts'
+import type { Replay } from '../replay/port.ts'
 import type { Replays } from '../replay/replays.ts'
-import type { StoredState } from '../replay/store.ts'
+import { type Command, isOver, type Job, type JobStore, type StoredJob, stateOf } from './job.ts'
 import { RequestError } from './problem.ts'
-
-export type Wanted = 'running' | 'paused' | 'stopped'
-
-export interface StoredJob {
-  readonly id: string
-  readonly description: ReplayDescription
-  readonly wanted: Wanted
-  /** It could not be begun or gone on with. */
-  readonly failure: string | null
-  /** To the microsecond: its place in a list. */
-  readonly madeAt: string
-  /** Null: it has not begun. */
-  readonly replay: {
-    readonly state: StoredState
-    readonly failure: string | null
-    readonly events: number
-    readonly bytes: number
-    readonly atMs: number | null
-    readonly savedAt: string
-  } | null
-}
-
-export interface JobStore {
-  /** False: there is one of that id. */
-  insert(description: ReplayDescription, wanted: Wanted): Promise<boolean>
-  remove(id: string): Promise<void>
-  want(id: string, wanted: Wanted, more?: { description?: ReplayDescription; failure?: string | null }): Promise<void>
-  find(id: string): Promise<StoredJob | null>
-  /** Newest first, behind a place. */
-  list(limit: number, after: { readonly madeAt: string; readonly id: string } | null): Promise<StoredJob[]>
-  /** Those that are wanted and have come to no end. */
-  waiting(): Promise<StoredJob[]>
-}
-
-export type Command =
-  | { readonly action: 'pause' | 'resume' | 'stop' | 'cancel' }
-  | { readonly action: 'step'; readonly count: number }
-  | { readonly action: 'speed'; readonly speed: Speed }
-  | { readonly action: 'jump'; readonly toMs: number }
-
-/** `waiting`: wanted, and nobody runs it here: after a restart it is taken up in a moment, or another server has it. */
-export type JobState = Progress['state'] | 'waiting'
-
-export interface Job extends StoredJob {
-  readonly state: JobState
-  /** Of one that runs here. */
-  readonly progress: Progress | null
-}
 
 export interface JobsOptions {
   readonly replays: Pick<Replays, 'begin' | 'resume' | 'discard'>
@@ -96,6 +47,7 @@ export function openJobs({ replays, store, replaysMax, onFault }: JobsOptions): 
 
   function take(id: string): void {
     if (isStopping) throw new RequestError('REQUEST_LIMIT', 'The server stops.', 'Ask the next one.', { status: 503 })
+    if (running.has(id) || starting.has(id)) throw isThere(id)
     if (running.size + starting.size >= replaysMax) {
       throw new RequestError(
         'REQUEST_LIMIT',
@@ -130,14 +82,15 @@ export function openJobs({ replays, store, replaysMax, onFault }: JobsOptions): 
     }
   }
 
+  /** It was refused: nothing of it is to be found later, unless it has begun elsewhere. Where the database is away, it is tried again. */
+  async function forget(id: string): Promise<void> {
+    if ((await store.find(id))?.replay === null) await store.remove(id)
+  }
+
   async function find(id: string): Promise<Job> {
     const stored = await store.find(id)
     if (stored === null)
-      throw new FatalError(
-        'REPLAY_UNKNOWN',
-        `There is no replay ${id}.`,
-        'The list of replays shows the ones there are.',
-      )
+      throw new FatalError('REPLAY_UNKNOWN', `There is no replay ${id}.`, 'The list shows the ones there are.')
     return jobOf(stored)
   }
 
@@ -203,13 +156,11 @@ export function openJobs({ replays, store, replaysMax, onFault }: JobsOptions): 
       const { id } = description
       take(id)
       try {
-        if (!(await store.insert(description, wanted)))
-          throw new FatalError('REPLAY_BUSY', `There is a replay ${id} already.`, 'Choose another id.')
+        if (!(await store.insert(description, wanted))) throw isThere(id)
         try {
           await start({ id, description, wanted, replay: null }, signal)
         } catch (error) {
-          // It was refused: nothing of it is to be found later. Where the database is away, it is tried again.
-          await store.remove(id).catch((other: unknown) => onFault(other, id))
+          await forget(id).catch((other: unknown) => onFault(other, id))
           throw error
         }
       } finally {
@@ -286,14 +237,7 @@ export function openJobs({ replays, store, replaysMax, onFault }: JobsOptions): 
   }
 }
 
-function stateOf({ wanted, failure, replay }: StoredJob): JobState {
-  const { state } = replay ?? { state: 'stopped' as const }
-  if (state === 'done' || state === 'cancelled' || state === 'failed') return state
-  if (failure !== null) return 'failed'
-  return wanted === 'stopped' ? 'stopped' : 'waiting'
-}
-
-export const isOver = ({ state }: Pick<Job, 'state'>): boolean => state === 'done' || state === 'cancelled'
+const isThere = (id: string) => new FatalError('REPLAY_BUSY', `There is a replay ${id} already.`, 'Choose another id.')
 
 const over = ({ id, state }: Job) =>
   new RequestError('REPLAY_UNKNOWN', `The replay ${id} is ${state}.`, 'Begin another one.', { status: 409 })

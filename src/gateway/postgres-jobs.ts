@@ -1,6 +1,6 @@
 /** Jobs as PostgreSQL keeps them: what was asked for beside how far the replay is. */
 import type { Session } from '../schema/sql.ts'
-import type { JobStore, StoredJob } from './jobs.ts'
+import type { JobStore, StoredJob } from './job.ts'
 
 const utc = (column: string) => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 
@@ -46,7 +46,8 @@ export const postgresJobs = (session: Session): JobStore => ({
 
   async waiting() {
     const { rows } = await session.query(
-      `${select} where j.wanted in ('running', 'paused') and (r.id is null or r.state in ('running', 'stopped'))
+      `${select} where j.wanted in ('running', 'paused')
+         and (r.state in ('running', 'stopped') or (r.id is null and j.made_at < now() - interval '1 minute'))
        order by j.made_at, j.id limit 100`,
     )
     return rows as StoredJob[]

@@ -17,7 +17,8 @@ import {
   speedValue,
   timeText,
 } from './describe.ts'
-import { type Command, isOver, type Job, type Jobs } from './jobs.ts'
+import { type Command, isOver, type Job } from './job.ts'
+import type { Jobs } from './jobs.ts'
 import { type Asked, type Route, route } from './route.ts'
 import { eventStream } from './stream.ts'
 
