@@ -4,15 +4,17 @@ import { randomUUID } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { after, type TestContext, test } from 'node:test'
 import consumer from '../../consumers/cloud-events.ts'
 import { partitionName } from '../../src/core/day.ts'
+import { endWatchdog } from '../e2e/replica.ts'
 import { until } from '../e2e/until.ts'
 import { useServer } from '../schema/database.ts'
 import { late, orderRows, today, worldOf } from '../state/world.ts'
 import { type Serving, startServing } from './serving.ts'
 
 const server = useServer()
+after(endWatchdog)
 const events = 3000
 
 async function ground(t: TestContext) {
