@@ -2,9 +2,8 @@
  * Requests that may be sent twice. The key is written down before anything is done, and what was answered behind it; between the two the server holds a
  * lock that dies with it. So a second sending finds one of four: nothing, an answer, somebody at work, or a server that died at it.
  */
-import { FatalError } from '../core/errors.ts'
 import type { Pool } from './postgres-pool.ts'
-import { RequestError } from './problem.ts'
+import { problemOf, RequestError } from './problem.ts'
 import type { Answer } from './route.ts'
 import type { Keys } from './server.ts'
 
@@ -46,8 +45,8 @@ export const postgresKeys = (pool: Pool): Keys => ({
         try {
           return await work(again)
         } catch (error) {
-          // Refused: nothing was done. Of anything else nobody can tell.
-          if (as === 'again' || error instanceof FatalError)
+          // Refused: nothing was done. Of a server that broke off at it nobody can tell.
+          if (as === 'again' || (problemOf(error)?.problem.status ?? 500) < 500)
             await session.query('delete from gateway_requests where key = $1', [key]).catch(() => {})
           throw error
         }
