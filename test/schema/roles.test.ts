@@ -76,6 +76,12 @@ test('the operator role judges rejects, moves the ledger, makes days, and cannot
     `insert into saved_positions (consumer, topic, name, actor, source, positions) values ('c', 't', 'n', 'a', 'ledger', '{}')`,
   )
   await session.query('delete from saved_positions')
+  await session.query(`insert into gateway_jobs (id, description, wanted) values ('r', '{}', 'running')`)
+  await session.query(`insert into gateway_requests (key, request_hash) values ('k', 'h')`)
+  await session.query(`update gateway_requests set status = 201, body = '{}'`)
+  await session.query('delete from gateway_requests')
+  await session.query(`update gateway_jobs set wanted = 'paused'`)
+  await session.query('delete from gateway_jobs')
   for (const query of [
     `update saved_positions set positions = '{}'`,
     `update rejects set value = 'x'`,
@@ -105,6 +111,8 @@ test('the reader role sees events and the ledger, and changes nothing', async ()
   for (const query of [
     'select * from rejects',
     'select * from saved_positions',
+    'select * from gateway_jobs',
+    'select * from gateway_requests',
     'delete from state_snapshots',
     `insert into ledger (consumer, topic, partition, start_offset, next_offset) values ('c', 't', 0, 0, 0)`,
     `select millrace_make_partition('cloud_events', '2026-11-22')`,
