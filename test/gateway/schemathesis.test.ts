@@ -27,7 +27,7 @@ test('what Schemathesis can think of', {
   timeout: 600_000,
   skip: missing,
 }, async (t) => {
-  assert.ok(schemathesis !== null)
+  assert.ok(schemathesis !== null && servers !== null)
   const world = await servers.world(t)
   const replica = await world.replica()
   await world.load({ rate: 2000, events: 1000 }).done
