@@ -51,7 +51,10 @@ export function openPool(settings: Settings): Pool {
   }
 
   return {
-    query: (text, values) => withSession((session) => session.query(text, values)),
+    query: (text, values) =>
+      pool.query(text, values).catch((error: unknown) => {
+        throw explained(error)
+      }),
     with: withSession,
     close: () => pool.end(),
   }
