@@ -20,7 +20,11 @@ export function openPool(settings: Settings): Pool {
 
   function explained(error: unknown): unknown {
     if (error instanceof FatalError || !(error instanceof Error)) return error
-    const isConnection = /Connection terminated|timeout exceeded|ECONN|EPIPE|ENOTFOUND/.test(error.message)
+    // Of several addresses tried in vain the code says it alone.
+    const said = `${(error as NodeJS.ErrnoException).code} ${error.message}`
+    const isConnection = /Connection terminated|timeout exceeded|ECONN|EPIPE|ENOTFOUND|ETIMEDOUT|EHOSTUNREACH/.test(
+      said,
+    )
     return sqlState(error) !== undefined || isConnection ? postgresFailure(error, settings) : error
   }
 
