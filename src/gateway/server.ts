@@ -37,6 +37,7 @@ export interface ServerOptions {
 /** Each may have a connection to PostgreSQL of its own. */
 const inFlightMax = 16
 const streamsMax = 64
+const connectionsMax = 200
 
 export function createServer(options: ServerOptions): FastifyInstance {
   const { routes, token, version, bodyBytesMax, timeoutMs, keys, pages, stopped, onFault } = options
@@ -53,6 +54,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
     routerOptions: { maxParamLength: 300 },
     frameworkErrors: (error, request, reply) => void fail(error, request, reply as FastifyReply),
   })
+  app.server.maxConnections = connectionsMax
   // JSON alone.
   app.removeContentTypeParser('text/plain')
 
