@@ -1,5 +1,5 @@
 /** The partitions of all replicas in one list, and how far each room is behind in each. Pure. */
-import { type Room, rooms } from '../core/marks.ts'
+import { byRoom, type Room } from '../core/marks.ts'
 import type { PartitionStatus, Status } from '../core/status.ts'
 import type { PartitionPicture } from './picture.ts'
 
@@ -39,7 +39,7 @@ const keyOf = ({ topic, partition }: { topic: string; partition: number }) => `$
 function pictureOf(told: PartitionStatus, replica: string, stopped: PartitionPicture['stopped']): PartitionPicture {
   const { topic, partition, marks, endOffset, lagSeconds = null } = told
   const end = Math.max(endOffset ?? 0, marks.consume)
-  const behind = Object.fromEntries(rooms.map((room) => [room, Math.max(0, end - marks[room])])) as Record<Room, number>
+  const behind = byRoom((room) => Math.max(0, end - marks[room]))
   return { topic, partition, replica, marks, endOffset, behind, lagSeconds, stopped }
 }
 
