@@ -6,6 +6,7 @@ import { LatencyHistogram, type LatencySnapshot } from './latency.ts'
 import { byRoom, type Room, rooms } from './marks.ts'
 import { type CounterName, type RoomState, roomStates } from './metrics.ts'
 import type { Metrics } from './registry.ts'
+import { busyShare } from './replicas.ts'
 
 export interface PartitionStatus {
   readonly topic: string
@@ -122,9 +123,6 @@ export interface Window {
   readonly storedMs: LatencyHistogram
   readonly publishedMs: LatencyHistogram
 }
-
-/** Below this share no room is short of time: the stream simply brings no more. */
-const busyShare = 0.6
 
 export function windowOf(earlier: Status, later: Status): Window {
   // A process that was started anew in between has begun again at zero.

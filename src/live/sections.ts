@@ -6,7 +6,7 @@ import { clockText, escapeText, renderChart, type Series } from './chart.ts'
 import { heatLimits, heatOf, heatSteps, worstOf } from './partitions.ts'
 import type { PartitionPicture, Picture, ReplicaPicture, RoomPicture } from './picture.ts'
 import { brief, bytes, clock, milliseconds } from './style.ts'
-import { bottleneckText, helpText, judge, narrowest } from './verdict.ts'
+import { bottleneckText, helpText, judge, lagMood, narrowest } from './verdict.ts'
 
 export function renderLive(picture: Picture): string {
   const title = `${lagText(picture.lagSeconds)} behind · ${picture.consumer}`
@@ -70,11 +70,11 @@ const width = (share: number) => `${Math.round(share * 1000) / 10}%`
 
 function figures(picture: Picture): string {
   const { stored, published, publishes, totals, load, restarts, lagSeconds } = picture
-  const mood = lagSeconds >= 60 ? 'bad' : lagSeconds >= 10 ? 'warn' : ''
+  const mood = lagMood(lagSeconds)
   const trouble = (value: number) => (value > 0 ? 'warn' : '')
   const quantiles = ({ p50, p95, p99 }: Picture['stored']) => [p50, p95, p99].map(milliseconds).join(' · ')
   const now = [
-    figure('oldest that waits', lagText(lagSeconds), mood),
+    figure('oldest that waits', lagText(lagSeconds), mood === 'good' ? '' : mood),
     figure('records that wait', count(picture.lagRecords)),
     figure('stored', `${brief(picture.storedPerSecond)}/s`),
     ...(publishes ? [figure('published', `${brief(picture.publishedPerSecond)}/s`)] : []),
