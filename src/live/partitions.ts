@@ -58,6 +58,9 @@ export const worstOf = (partitions: readonly PartitionPicture[]): PartitionPictu
 export const heatLimits = [100, 1000, 10_000, 100_000, 1_000_000] as const
 export const heatSteps = heatLimits.length + 1
 
+/** One letter a room, for the classes of a cell in the map. */
+export const roomLetters = { consume: 'c', decode: 'd', persist: 'p', publish: 'u', settle: 's' } as const
+
 export function heatOf(records: number): number {
   const step = heatLimits.findIndex((limit) => records < limit)
   return step < 0 ? heatLimits.length : step
