@@ -1,7 +1,7 @@
 /** What bad records cost: the same process and the same number of records, clean and with one bad one in a thousand, in turns. */
 import { median } from '../src/core/median.ts'
 import { simulate } from '../src/simulate/kafka.ts'
-import { pass } from './pass.ts'
+import { inTurns, pass } from './pass.ts'
 import { topic, unexplained, type World } from './world.ts'
 
 const sum = (numbers: Iterable<number>) => [...numbers].reduce((total, one) => total + one, 0)
@@ -17,14 +17,12 @@ export async function poison(world: World, events: number, rounds: number): Prom
   const names = ['clean', 'poison'] as const
   say('warming up')
   await pass(world, parts.clean, count)
-  const rates = { clean: [] as number[], poison: [] as number[] }
-  for (let round = 0; round < rounds; round++) {
-    for (const name of round % 2 === 0 ? names : names.toReversed()) {
-      const rate = await pass(world, parts[name], count)
-      rates[name].push(rate)
-      say(`  round ${round + 1} ${name.padEnd(6)} ${Math.round(rate)} records/s`)
-    }
-  }
+  const rates = await inTurns(
+    names,
+    rounds,
+    (name) => pass(world, parts[name], count),
+    (round, name, rate) => say(`  round ${round} ${name.padEnd(6)} ${rate} records/s`),
+  )
   const [clean, bad] = [median(rates.clean), median(rates.poison)]
   process.stdout.write(`clean ${Math.round(clean)} records/s, one bad in a thousand ${Math.round(bad)}: `)
   process.stdout.write(`${(bad / clean).toFixed(2)} of clean\n`)

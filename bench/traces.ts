@@ -9,7 +9,7 @@ import { eventId } from '../src/core/identity.ts'
 import { median } from '../src/core/median.ts'
 import type { SimulatedRecord } from '../src/simulate/events.ts'
 import { simulate } from '../src/simulate/kafka.ts'
-import { pass } from './pass.ts'
+import { inTurns, pass } from './pass.ts'
 import { topic, unexplained, type World } from './world.ts'
 
 const sampledOneIn = 100
@@ -71,14 +71,12 @@ export async function traces(world: World, events: number, rounds: number): Prom
   const names = ['off', 'on'] as const
   say('warming up')
   await pass(world, begins, count, settings.on)
-  const rates = { off: [] as number[], on: [] as number[] }
-  for (let round = 0; round < rounds; round++) {
-    for (const name of round % 2 === 0 ? names : names.toReversed()) {
-      const rate = await pass(world, begins, count, settings[name])
-      rates[name].push(rate)
-      say(`  round ${round + 1} traces ${name.padEnd(3)} ${Math.round(rate)} records/s`)
-    }
-  }
+  const rates = await inTurns(
+    names,
+    rounds,
+    (name) => pass(world, begins, count, settings[name]),
+    (round, name, rate) => say(`  round ${round} traces ${name.padEnd(3)} ${rate} records/s`),
+  )
   const [off, on] = [median(rates.off), median(rates.on)]
   const ratio = on / off
   process.stdout.write(`traces off ${Math.round(off)} records/s, on with 1 % sampled ${Math.round(on)}: `)

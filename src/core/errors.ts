@@ -89,7 +89,8 @@ export const codes = {
 
 export type Code = keyof typeof codes
 
-abstract class Reaction extends Error {
+/** What the house itself throws: the reaction is in the class, the reason in the code. */
+export abstract class Reaction extends Error {
   readonly code: Code
   constructor(code: Code, message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause })

@@ -61,19 +61,15 @@ export class LatencyHistogram {
     if (value > 0 && value < Number.POSITIVE_INFINITY) this.sum += value * times
   }
 
-  /** The age at `nowMs` of everything produced at `producedMs[from, to)`: one call per batch. */
-  recordAges(nowMs: number, producedMs: ArrayLike<number>, from = 0, to = producedMs.length): void {
-    for (let i = from; i < to; i++) this.record(nowMs - (producedMs[i] as number))
-  }
-
-  /** The same of the first `to`, but for some. */
-  recordAgesWithout(
-    without: ReadonlySet<number> | null,
+  /** The age at `nowMs` of everything produced at `producedMs[from, to)`, but for some: one call per batch. */
+  recordAges(
     nowMs: number,
     producedMs: ArrayLike<number>,
-    to: number,
+    from = 0,
+    to = producedMs.length,
+    without: ReadonlySet<number> | null = null,
   ): void {
-    for (let i = 0; i < to; i++) if (without?.has(i) !== true) this.record(nowMs - (producedMs[i] as number))
+    for (let i = from; i < to; i++) if (without?.has(i) !== true) this.record(nowMs - (producedMs[i] as number))
   }
 
   merge(other: LatencyHistogram): void {

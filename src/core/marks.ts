@@ -10,6 +10,9 @@ import { assert } from './errors.ts'
 export const rooms = ['consume', 'decode', 'persist', 'publish', 'settle'] as const
 export type Room = (typeof rooms)[number]
 
+export const byRoom = <T>(of: (room: Room) => T): Record<Room, T> =>
+  Object.fromEntries(rooms.map((room) => [room, of(room)])) as Record<Room, T>
+
 export class Marks {
   readonly partition: number
   readonly #next: Record<Room, number>

@@ -31,8 +31,8 @@ export interface Load {
 
 /** Batches are always on their way; what is older than this is behind. */
 export const behindSeconds = 3
-/** Below this share no room is short of time: what is missing has not come from Kafka yet. */
-const busyShare = 0.6
+/** Below this share no room is short of time: the stream brings no more, or what is missing has not come from Kafka yet. */
+export const busyShare = 0.6
 /** A thread that has a core for so much of the time can do no more. */
 const fullThread = 0.85
 /** So much dearer than at its best, a row waits behind others. */

@@ -3,9 +3,10 @@
  * since the start; what happened in the last second is the difference of two.
  */
 import { LatencyHistogram, type LatencySnapshot } from './latency.ts'
-import { type Room, rooms } from './marks.ts'
+import { byRoom, type Room, rooms } from './marks.ts'
 import { type CounterName, type RoomState, roomStates } from './metrics.ts'
 import type { Metrics } from './registry.ts'
+import { busyShare } from './replicas.ts'
 
 export interface PartitionStatus {
   readonly topic: string
@@ -91,7 +92,7 @@ export function readStatus(facts: StatusFacts, metrics: Metrics): Status {
   })
   return {
     ...facts,
-    rooms: Object.fromEntries(rooms.map((name) => [name, room(name)])) as Record<Room, RoomStatus>,
+    rooms: byRoom(room),
     totals: Object.fromEntries(told.map((name) => [name.slice(0, -'_total'.length), metrics.sum(name)])) as Record<
       Told,
       number
@@ -123,30 +124,23 @@ export interface Window {
   readonly publishedMs: LatencyHistogram
 }
 
-/** Below this share no room is short of time: the stream simply brings no more. */
-const busyShare = 0.6
-
 export function windowOf(earlier: Status, later: Status): Window {
   // A process that was started anew in between has begun again at zero.
   const from = earlier.startedMs === later.startedMs && earlier.pid === later.pid ? earlier : null
   const seconds = Math.max(0.001, (later.atMs - (from?.atMs ?? later.startedMs)) / 1000)
   const perRoom = (of: (room: RoomStatus) => number) =>
-    Object.fromEntries(
-      rooms.map((name) => [name, of(later.rooms[name]) - (from === null ? 0 : of(from.rooms[name]))]),
-    ) as Record<Room, number>
+    byRoom((name) => of(later.rooms[name]) - (from === null ? 0 : of(from.rooms[name])))
   const records = perRoom((room) => room.records)
   const worked = perRoom((room) => room.seconds.working)
   const passed = perRoom((room) => roomStates.reduce((sum, state) => sum + room.seconds[state], 0))
-  const working = Object.fromEntries(
-    rooms.map((name) => [name, passed[name] > 0 ? worked[name] / passed[name] : 0]),
-  ) as Record<Room, number>
+  const working = byRoom((name) => (passed[name] > 0 ? worked[name] / passed[name] : 0))
   const histogram = (of: (status: Status) => LatencySnapshot) => {
     const all = LatencyHistogram.from(of(later))
     return from === null ? all : all.since(of(from))
   }
   return {
     seconds,
-    perSecond: Object.fromEntries(rooms.map((name) => [name, records[name] / seconds])) as Record<Room, number>,
+    perSecond: byRoom((name) => records[name] / seconds),
     totals: Object.fromEntries(
       Object.entries(later.totals).map(([name, total]) => [name, total - (from?.totals[name as Told] ?? 0)]),
     ) as Record<Told, number>,

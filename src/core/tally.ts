@@ -162,18 +162,20 @@ export function openBusiness(metrics: readonly BusinessMetric[], steadyMs: () =>
     ],
   }
 
+  const readerOf = (metric: BusinessMetric): (() => Sample[]) =>
+    'measure' in metric
+      ? readers[metric.measure]
+      : () =>
+          cells.flatMap(({ name, labels }, cell) =>
+            name === metric.name ? [{ suffix: '', labels, value: counts[cell] as number }] : [],
+          )
+
   return {
-    series: metrics.map((metric, index) => ({
-      name: metric.name,
-      help: metric.help,
-      type: businessSeries(metrics)[index]?.type ?? '',
-      read:
-        'measure' in metric
-          ? readers[metric.measure]
-          : () =>
-              cells.flatMap(({ name, labels }, cell) =>
-                name === metric.name ? [{ suffix: '', labels, value: counts[cell] as number }] : [],
-              ),
+    series: businessSeries(metrics).map(({ name, help, type }, index) => ({
+      name,
+      help,
+      type,
+      read: readerOf(metrics[index] as BusinessMetric),
     })),
     stored({ tally, rows, slices }, known, takenMs, nowMs) {
       if (tally === null) return

@@ -69,7 +69,7 @@ export function renderChart(given: ChartOptions): string {
     limit === undefined
       ? ''
       : `<line class="limit" x1="${left}" x2="${width - right}" y1="${fixed(y(limit.value))}" y2="${fixed(y(limit.value))}"/><text class="tick limit-name" x="${width - right - 2}" y="${fixed(y(limit.value) - 4)}" text-anchor="end">${escapeText(limit.name)}</text>`
-  const moments = times.map((time, index) => {
+  const momentOf = (time: number, index: number) => {
     const begin = index === 0 ? left : x((time + (times[index - 1] as number)) / 2)
     const end = index === times.length - 1 ? width - right : x((time + (times[index + 1] as number)) / 2)
     const told = series
@@ -77,14 +77,14 @@ export function renderChart(given: ChartOptions): string {
       .filter((pair): pair is [string, number] => pair[1] !== null && pair[1] !== undefined)
       .map(([name, value]) => `${name} ${format(value)}`)
     return `<rect class="moment" x="${fixed(begin)}" y="${top}" width="${fixed(Math.max(0.1, end - begin))}" height="${inner.height}"><title>${escapeText([clockText(time), ...told].join('\n'))}</title></rect>`
-  })
+  }
   return [
     `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeText(title)}">`,
     ...grid,
     ...seconds,
     mark,
     ...lines,
-    ...(given.moments === false ? [] : moments),
+    ...(given.moments === false ? [] : times.map(momentOf)),
     '</svg>',
   ].join('')
 }

@@ -5,10 +5,8 @@ import { milliseconds } from './style.ts'
 import { narrowest } from './verdict.ts'
 
 export function renderLine(picture: Picture): string {
-  const { load, stored, published, replicas, totals, rooms } = picture
+  const { load, stored, published, totals, rooms, lagRecords, lagSeconds } = picture
   const narrow = narrowest(picture)
-  const lagRecords = replicas.reduce((sum, replica) => sum + (replica.lagRecords ?? 0), 0)
-  const lagSeconds = replicas.reduce((worst, replica) => Math.max(worst, replica.lagSeconds ?? 0), 0)
   const working = rooms.find(({ room }) => room === narrow?.room)?.working ?? null
   const quantiles = ({ p50, p95, p99 }: { p50: number; p95: number; p99: number }) =>
     `${milliseconds(p50)} / ${milliseconds(p95)} / ${milliseconds(p99)}`

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { escapeText } from './chart.ts'
 import { colourRules } from './colours.ts'
-import { heatSteps } from './partitions.ts'
+import { heatSteps, roomLetters } from './partitions.ts'
 import type { Picture } from './picture.ts'
 import { renderLive } from './sections.ts'
 
@@ -17,19 +17,12 @@ const hash = createHash('sha256').update(script).digest('base64')
 
 /** The five rooms' steps are in every cell; which of them is shown hangs on what is checked. */
 function heatRules(): string {
-  const rooms = [
-    ['consume', 'c'],
-    ['decode', 'd'],
-    ['persist', 'p'],
-    ['publish', 'u'],
-    ['settle', 's'],
-  ]
   const steps = Array.from({ length: heatSteps }, (_, step) => step)
   const looks = (step: number) => `{background:var(--h${step});color:var(--h${step}-ink)}`
   return [
     // The second for browsers that do not know :has().
     ...steps.map((step) => `.legend .h${step},.heat li.p${step}:not(.stopped)${looks(step)}`),
-    ...rooms.flatMap(([room, letter]) =>
+    ...Object.entries(roomLetters).flatMap(([room, letter]) =>
       steps.map(
         (step) => `.partitions:has(#show-${room}:checked) .heat li.${letter}${step}:not(.stopped)${looks(step)}`,
       ),

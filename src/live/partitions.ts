@@ -1,5 +1,5 @@
 /** The partitions of all replicas in one list, and how far each room is behind in each. Pure. */
-import { type Room, rooms } from '../core/marks.ts'
+import { byRoom, type Room } from '../core/marks.ts'
 import type { PartitionStatus, Status } from '../core/status.ts'
 import type { PartitionPicture } from './picture.ts'
 
@@ -39,7 +39,7 @@ const keyOf = ({ topic, partition }: { topic: string; partition: number }) => `$
 function pictureOf(told: PartitionStatus, replica: string, stopped: PartitionPicture['stopped']): PartitionPicture {
   const { topic, partition, marks, endOffset, lagSeconds = null } = told
   const end = Math.max(endOffset ?? 0, marks.consume)
-  const behind = Object.fromEntries(rooms.map((room) => [room, Math.max(0, end - marks[room])])) as Record<Room, number>
+  const behind = byRoom((room) => Math.max(0, end - marks[room]))
   return { topic, partition, replica, marks, endOffset, behind, lagSeconds, stopped }
 }
 
@@ -57,6 +57,9 @@ export const worstOf = (partitions: readonly PartitionPicture[]): PartitionPictu
 /** How far behind, in steps that a colour can tell: under 100 records is the usual coming and going. */
 export const heatLimits = [100, 1000, 10_000, 100_000, 1_000_000] as const
 export const heatSteps = heatLimits.length + 1
+
+/** One letter a room, for the classes of a cell in the map. */
+export const roomLetters = { consume: 'c', decode: 'd', persist: 'p', publish: 'u', settle: 's' } as const
 
 export function heatOf(records: number): number {
   const step = heatLimits.findIndex((limit) => records < limit)

@@ -6,7 +6,7 @@
  * happened between the last look and the death.
  */
 import { LatencyHistogram, type LatencySnapshot } from '../core/latency.ts'
-import { type Room, rooms } from '../core/marks.ts'
+import { byRoom, type Room } from '../core/marks.ts'
 import { type RoomState, roomStates } from '../core/metrics.ts'
 import { bottleneckOf, type Status } from '../core/status.ts'
 
@@ -141,10 +141,7 @@ interface Change {
 
 function change(from: Status | null, to: Status): Change {
   const perRoom = (of: (status: Status, room: Room) => number) =>
-    Object.fromEntries(rooms.map((room) => [room, of(to, room) - (from === null ? 0 : of(from, room))])) as Record<
-      Room,
-      number
-    >
+    byRoom((room) => of(to, room) - (from === null ? 0 : of(from, room)))
   return {
     seconds: (to.atMs - (from?.atMs ?? to.startedMs)) / 1000,
     rows: to.totals.rows - (from?.totals.rows ?? 0),
@@ -168,15 +165,13 @@ function difference(from: LatencySnapshot | undefined, to: LatencySnapshot): Lat
 function windowOf(changes: readonly Change[]): Window {
   const sum = (of: (change: Change) => number) => changes.reduce((total, one) => total + of(one), 0)
   const rate = (of: (change: Change) => number) => sum((one) => (one.seconds > 0 ? of(one) / one.seconds : 0))
-  const perRoom = <T>(of: (room: Room) => T) =>
-    Object.fromEntries(rooms.map((room) => [room, of(room)])) as Record<Room, T>
-  const times = perRoom((room) => {
+  const times = byRoom((room) => {
     const spent = roomStates.map((state) => [state, sum((one) => one.times[state][room])] as const)
     const passed = spent.reduce((total, [, seconds]) => total + seconds, 0)
     if (passed <= 0) return null
     return Object.fromEntries(spent.map(([state, seconds]) => [state, seconds / passed])) as Record<RoomState, number>
   })
-  const working = perRoom((room) => times[room]?.working ?? null)
+  const working = byRoom((room) => times[room]?.working ?? null)
   const merged = (of: (change: Change) => LatencyHistogram) => {
     const all = new LatencyHistogram()
     for (const one of changes) all.merge(of(one))
@@ -186,13 +181,13 @@ function windowOf(changes: readonly Change[]): Window {
     seconds: changes.reduce((longest, { seconds }) => Math.max(longest, seconds), 0),
     stored: rate((one) => one.rows),
     published: rate((one) => one.entries),
-    perSecond: perRoom((room) => rate((one) => one.records[room])),
+    perSecond: byRoom((room) => rate((one) => one.records[room])),
     working,
     times,
     cpuShare: rate((one) => one.cpuSeconds),
     bottleneck: bottleneckOf(
-      perRoom((room) => working[room] ?? 0),
-      perRoom((room) => sum((one) => one.records[room])),
+      byRoom((room) => working[room] ?? 0),
+      byRoom((room) => sum((one) => one.records[room])),
     ),
     batchRows: merged((one) => one.batchRows),
     storedMs: merged((one) => one.storedMs),

@@ -3,10 +3,10 @@ import { count } from '../core/count.ts'
 import { type Room, rooms as roomNames } from '../core/marks.ts'
 import { rejectCodes } from '../core/verdict.ts'
 import { clockText, escapeText, renderChart, type Series } from './chart.ts'
-import { heatLimits, heatOf, heatSteps, worstOf } from './partitions.ts'
+import { heatLimits, heatOf, heatSteps, roomLetters, worstOf } from './partitions.ts'
 import type { PartitionPicture, Picture, ReplicaPicture, RoomPicture } from './picture.ts'
 import { brief, bytes, clock, milliseconds } from './style.ts'
-import { bottleneckText, helpText, judge, narrowest } from './verdict.ts'
+import { bottleneckText, helpText, judge, lagMood, narrowest } from './verdict.ts'
 
 export function renderLive(picture: Picture): string {
   const title = `${lagText(picture.lagSeconds)} behind · ${picture.consumer}`
@@ -70,11 +70,11 @@ const width = (share: number) => `${Math.round(share * 1000) / 10}%`
 
 function figures(picture: Picture): string {
   const { stored, published, publishes, totals, load, restarts, lagSeconds } = picture
-  const mood = lagSeconds >= 60 ? 'bad' : lagSeconds >= 10 ? 'warn' : ''
+  const mood = lagMood(lagSeconds)
   const trouble = (value: number) => (value > 0 ? 'warn' : '')
   const quantiles = ({ p50, p95, p99 }: Picture['stored']) => [p50, p95, p99].map(milliseconds).join(' · ')
   const now = [
-    figure('oldest that waits', lagText(lagSeconds), mood),
+    figure('oldest that waits', lagText(lagSeconds), mood === 'good' ? '' : mood),
     figure('records that wait', count(picture.lagRecords)),
     figure('stored', `${brief(picture.storedPerSecond)}/s`),
     ...(publishes ? [figure('published', `${brief(picture.publishedPerSecond)}/s`)] : []),
@@ -123,7 +123,6 @@ function charts({ lagHistory, storedHistory, p99History }: Picture): string {
 
 /** A page is for looking at. */
 const cellsMax = 1000
-const letters = { consume: 'c', decode: 'd', persist: 'p', publish: 'u', settle: 's' } as const
 
 function partitions({ partitions: all }: Picture): string {
   const shown = all.length <= cellsMax ? all : worstOf(all).slice(0, cellsMax)
@@ -149,7 +148,7 @@ function partitions({ partitions: all }: Picture): string {
 function partitionCell(one: PartitionPicture, severalTopics: boolean): string {
   const { topic, partition, replica, behind, lagSeconds, marks, endOffset, stopped } = one
   const name = severalTopics ? `${topic} ${partition}` : `${partition}`
-  const steps = roomNames.map((room) => `${letters[room]}${heatOf(behind?.[room] ?? 0)}`).join(' ')
+  const steps = roomNames.map((room) => `${roomLetters[room]}${heatOf(behind?.[room] ?? 0)}`).join(' ')
   const told = stopped === null ? `${count(behind?.persist ?? 0)} behind` : `stopped, ${stopped.code}`
   const data = {
     replica,

@@ -14,6 +14,10 @@ export interface Judgement {
 
 const lateSeconds = 10
 const veryLateSeconds = 60
+
+export const lagMood = (seconds: number): Judgement['mood'] =>
+  seconds >= veryLateSeconds ? 'bad' : seconds >= lateSeconds ? 'warn' : 'good'
+
 const namedMax = 5
 
 export function judge(picture: Picture): Judgement {
@@ -28,8 +32,9 @@ export function judge(picture: Picture): Judgement {
     const some = stopped.filter((partition) => partition.stopped?.code === code)
     bad.push(`${numbered(some)} stopped until somebody decides: ${code}`)
   }
-  if (lagSeconds >= veryLateSeconds) bad.push('Records wait for more than a minute to be stored')
-  else if (lagSeconds >= lateSeconds) warn.push(`Records wait for more than ${lateSeconds} s to be stored`)
+  const lag = lagMood(lagSeconds)
+  if (lag === 'bad') bad.push('Records wait for more than a minute to be stored')
+  else if (lag === 'warn') warn.push(`Records wait for more than ${lateSeconds} s to be stored`)
   if (serving.length > 0)
     for (const { name, state } of replicas) if (state !== null) warn.push(`${name} does not serve`)
   if (unassigned > 0) warn.push('Some partitions are carried by none of these replicas')

@@ -1,6 +1,7 @@
 /** What is seen of a run once a second: rates, latencies, lag, and what every process takes of the machine. */
 
 import type { Recorder, Window } from '../live/recorder.ts'
+import { worstLag } from '../live/together.ts'
 import type { Watch } from '../live/watch.ts'
 import type { SimulateStats } from '../simulate/stats.ts'
 import type { TreeUsage } from '../start/usage.ts'
@@ -78,7 +79,7 @@ export function createSampler(options: SamplerOptions): Sampler {
         storedMs: percentiles(window.storedMs),
         publishedMs: percentiles(window.publishedMs),
         lagRecords: serving.reduce((sum, { lagRecords }) => sum + (lagRecords ?? 0), 0),
-        lagSeconds: round(serving.reduce((worst, { lagSeconds }) => Math.max(worst, lagSeconds ?? 0), 0)),
+        lagSeconds: round(worstLag(serving)),
         waiting: stats?.waiting ?? 0,
         cpu: shares(before, usage, passedMs),
         memory: Object.fromEntries(

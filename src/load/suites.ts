@@ -1,4 +1,5 @@
 /** The usual loads, and what each must keep. Pure: options in, plans and goals out. */
+import { count } from '../core/count.ts'
 import { createProfile, type ProfilePlan } from '../simulate/profile.ts'
 import type { LoadOptions } from './flags.ts'
 
@@ -33,7 +34,6 @@ export interface Suite {
 
 /** The last event is due before the time is up: it has to get there, too. */
 const arrivalMs = 1000
-const count = (value: number) => Math.round(value).toLocaleString('en')
 const seconds = (ms: number) => `${Math.round(ms / 100) / 10} s`
 
 export function suiteOf(name: SuiteName, options: LoadOptions): Suite {

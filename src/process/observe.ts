@@ -92,8 +92,8 @@ export function observeLane(
         metrics.counter('rejects_total', { code }).add(batch.rejects.codes[code])
       }
       const { timestampMs, eventMs, count } = batch.rows
-      stored.recordAgesWithout(known, nowMs, timestampMs, count)
-      eventStored.recordAgesWithout(known, nowMs, eventMs, count)
+      stored.recordAges(nowMs, timestampMs, 0, count, known)
+      eventStored.recordAges(nowMs, eventMs, 0, count, known)
       const takenMs = batch.slices.map(
         ({ firstOffset }, index) => states[index]?.arrivals.beyond(firstOffset)?.takenMs ?? nowMs,
       )
@@ -105,9 +105,10 @@ export function observeLane(
       entriesTotal.add(entries)
       if (batch.again) refilled.add(entries)
       else if (entries > 0) {
+        const nowMs = clock.nowMs()
         const { timestampMs, eventMs, count } = batch.rows
-        published.recordAges(clock.nowMs(), timestampMs, 0, count)
-        eventPublished.recordAges(clock.nowMs(), eventMs, 0, count)
+        published.recordAges(nowMs, timestampMs, 0, count)
+        eventPublished.recordAges(nowMs, eventMs, 0, count)
       }
     },
     retrying,

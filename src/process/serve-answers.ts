@@ -62,7 +62,7 @@ export async function serveAnswers(options: AnswersOptions): Promise<Answers> {
     const route = Object.hasOwn(routes, path) ? routes[path] : undefined
     const put = Object.hasOwn(puts, path) ? puts[path] : undefined
     if (request.method === 'PUT' && put !== undefined) {
-      const body = await bodyOf(request)
+      const body = await bodyOf(request, putBytesMax)
       if (body === null) return json(413, { error: `more than ${putBytesMax} bytes` })
       const { remoteAddress, remotePort } = request.socket
       return put({ body, query: new URLSearchParams(query), by: `${remoteAddress}:${remotePort}` })
@@ -104,14 +104,14 @@ export async function serveAnswers(options: AnswersOptions): Promise<Answers> {
 }
 
 /** null: it is too long; what comes of it still is not kept. */
-async function bodyOf(request: IncomingMessage): Promise<string | null> {
+export async function bodyOf(request: IncomingMessage, bytesMax: number): Promise<string | null> {
   const parts: Buffer[] = []
   let bytes = 0
   for await (const part of request as AsyncIterable<Buffer>) {
     bytes += part.length
-    if (bytes <= putBytesMax) parts.push(part)
+    if (bytes <= bytesMax) parts.push(part)
   }
-  return bytes > putBytesMax ? null : Buffer.concat(parts).toString('utf8')
+  return bytes > bytesMax ? null : Buffer.concat(parts).toString('utf8')
 }
 
 function send(request: IncomingMessage, response: ServerResponse, { code, type, body, headers }: Answer): void {

@@ -7,7 +7,7 @@
  * gives up what was under way.
  */
 import type { Decoded, Packed } from '../core/batch.ts'
-import { FatalError, LostError, TransientError } from '../core/errors.ts'
+import { Reaction, type TransientError } from '../core/errors.ts'
 import type { Span } from '../core/otlp.ts'
 import type { TraceContext } from '../core/trace-context.ts'
 import { moments, names, type TracedRoom } from '../core/trace-names.ts'
@@ -37,7 +37,7 @@ const newId = (random: () => number, digits: number): string => {
 
 /** A code of ours; of anything else only what kind of thing it was. */
 function codeOf(error: unknown): string {
-  if (error instanceof TransientError || error instanceof LostError || error instanceof FatalError) return error.code
+  if (error instanceof Reaction) return error.code
   return error instanceof Error ? error.name : 'unknown'
 }
 

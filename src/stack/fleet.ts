@@ -2,9 +2,10 @@
  * What `npm start` leaves beside its servers about its fleet, for others on this machine to find it: where each replica answers, and the page. Written
  * whole and renamed into place; believed only while its owner lives.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Identity, identify, isAlive } from './lock.mjs'
+import { writeWhole } from './state.ts'
 
 export interface FleetFile {
   readonly version: 1
@@ -22,9 +23,7 @@ export function writeFleet(folder: string, fleet: Omit<FleetFile, 'version' | 'o
   const owner = identify(process.pid)
   if (owner === undefined) return
   const file: FleetFile = { version: 1, owner, ...fleet }
-  const beside = `${path(folder)}.${process.pid}`
-  writeFileSync(beside, `${JSON.stringify(file, null, 2)}\n`)
-  renameSync(beside, path(folder))
+  writeWhole(path(folder), `${JSON.stringify(file, null, 2)}\n`)
 }
 
 export function removeFleet(folder: string): void {

@@ -4,7 +4,7 @@
  * Promises: both answer when this resolves; what was started ends with stop(), and with this process however it ends; a replica that is told is
  * scraped, and one that is down stays a target, so that somebody notices.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { PrometheusParts } from './install-prometheus.ts'
 import {
@@ -20,6 +20,7 @@ import { installObservers } from './parts.ts'
 import { freePort } from './ports.ts'
 import type { OnProgress } from './progress.ts'
 import { awaitReady, endProcess, findMarked, PortTakenError, type Running, spawnServer } from './server.ts'
+import { writeWhole } from './state.ts'
 import { startWatchdog } from './watchdog.ts'
 
 export interface ObserveOptions {
@@ -165,10 +166,4 @@ function writeConfig(
   for (const [, name] of routes.matchAll(receiverPattern))
     writeFileSync(join(receivers, name!), `${webhookUrl}/${name}`)
   writeFileSync(join(own, 'alertmanager.yml'), alertmanagerConfig(routes, receivers, pace))
-}
-
-/** Prometheus may read at any moment: the old or the new. */
-function writeWhole(path: string, text: string): void {
-  writeFileSync(`${path}.part`, text)
-  renameSync(`${path}.part`, path)
 }

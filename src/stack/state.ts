@@ -36,7 +36,12 @@ export function readState(folder: string): State | undefined {
 }
 
 export function writeState(folder: string, state: State): void {
-  const path = join(folder, 'state.json')
-  writeFileSync(`${path}.${process.pid}`, `${JSON.stringify(state, null, 2)}\n`)
-  renameSync(`${path}.${process.pid}`, path)
+  writeWhole(join(folder, 'state.json'), `${JSON.stringify(state, null, 2)}\n`)
+}
+
+/** Whoever reads it at any moment has the old or the new. */
+export function writeWhole(path: string, text: string): void {
+  const beside = `${path}.${process.pid}`
+  writeFileSync(beside, text)
+  renameSync(beside, path)
 }

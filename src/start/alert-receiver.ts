@@ -2,8 +2,9 @@
  * Where the local Alertmanager sends its alerts: a webhook on the loopback address. Each alert is told once when it fires and once when it is over,
  * though several receivers get it and Alertmanager repeats itself.
  */
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { bodyOf } from '../process/serve-answers.ts'
 
 export interface ReceivedAlert {
   readonly name: string
@@ -51,7 +52,9 @@ export async function receiveAlerts(onAlert: (alert: ReceivedAlert) => void): Pr
 
   const server = createServer(async (request, response) => {
     try {
-      take(request.url?.split('/').at(-1) ?? '', JSON.parse(await bodyOf(request)) as Message)
+      const body = await bodyOf(request, bytesMax)
+      if (body === null) throw new Error('too long')
+      take(request.url?.split('/').at(-1) ?? '', JSON.parse(body) as Message)
       response.writeHead(204).end()
     } catch {
       response.writeHead(400).end()
@@ -70,15 +73,4 @@ export async function receiveAlerts(onAlert: (alert: ReceivedAlert) => void): Pr
         server.closeAllConnections()
       }),
   }
-}
-
-async function bodyOf(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of request) {
-    bytes += (chunk as Buffer).length
-    if (bytes > bytesMax) throw new Error('too long')
-    chunks.push(chunk as Buffer)
-  }
-  return Buffer.concat(chunks).toString()
 }

@@ -1,5 +1,6 @@
 /** Waits for a fleet that is watched, until it is where it is wanted; one that does not get there is NO_PROGRESS, with where it stands. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
 import type { Room } from '../core/marks.ts'
 import type { Watch } from '../live/watch.ts'
@@ -52,7 +53,7 @@ export async function caughtUp(
     for (const [partition, { low, high }] of ends)
       missing += Math.max(0, high - Math.max(low, reached.get(partition) ?? low))
     if (missing === 0) return
-    watch.phase = `catching up, ${missing.toLocaleString('en')} to ${room}`
+    watch.phase = `catching up, ${count(missing)} to ${room}`
     if (missing < best) {
       best = missing
       movedMs = now()

@@ -3,6 +3,7 @@
  * VERIFY_FAILED when the proof does not hold.
  */
 import pg from 'pg'
+import { count } from '../core/count.ts'
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { isTopicMissing, kafkaConfig, kafkaFailure } from '../process/connect-kafka.ts'
@@ -93,5 +94,5 @@ export async function verifyCommand(options: VerifyCommandOptions, io: VerifyIo)
 
 export function progressLine({ checked, total }: Progress): string {
   const share = total === 0 ? 100 : Math.floor((checked * 100) / total)
-  return `verifying: ${checked.toLocaleString('en')} of ${total.toLocaleString('en')} records (${share} %)`
+  return `verifying: ${count(checked)} of ${count(total)} records (${share} %)`
 }

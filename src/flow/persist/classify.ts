@@ -1,5 +1,5 @@
 /** What an error of PostgreSQL means for us. One row each, with the reason; what is not in the table is fatal. */
-import { type Code, FatalError, LostError, TransientError } from '../../core/errors.ts'
+import { type Code, FatalError, LostError, Reaction, TransientError } from '../../core/errors.ts'
 
 type Row = readonly [reaction: 'transient' | 'lost' | 'fatal', code: Code, remedy: string]
 
@@ -59,7 +59,7 @@ export function sqlState(error: unknown): string {
 }
 
 export function classifyPostgres(error: unknown): Error {
-  if (error instanceof TransientError || error instanceof LostError || error instanceof FatalError) return error
+  if (error instanceof Reaction) return error
   if (!(error instanceof Error)) return new Error(String(error))
   const state = sqlState(error)
   // pg has no code of its own for these

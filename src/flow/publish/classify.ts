@@ -1,5 +1,5 @@
 /** What an error of Redis means for us. One row each, with the reason; what is not in the table is fatal. */
-import { type Code, FatalError, LostError, TransientError } from '../../core/errors.ts'
+import { type Code, FatalError, LostError, Reaction, TransientError } from '../../core/errors.ts'
 
 type Row = readonly [begins: RegExp, reaction: 'transient' | 'lost' | 'fatal', code: Code, remedy: string]
 
@@ -43,7 +43,7 @@ const connection =
   /connection is closed|closed the connection|stream isn't writeable|command timed out|connect E|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|max retries per request|socket closed|Failed to refresh slots|None of startup nodes|Too many Cluster redirections|Cluster isn't ready/i
 
 export function classifyRedis(error: unknown): Error {
-  if (error instanceof TransientError || error instanceof LostError || error instanceof FatalError) return error
+  if (error instanceof Reaction) return error
   if (!(error instanceof Error)) return new Error(String(error))
   for (const [begins, reaction, code, remedy] of rows) {
     if (!begins.test(error.message)) continue
