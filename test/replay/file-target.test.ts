@@ -74,6 +74,14 @@ for (const format of ['jsonl', 'batch'] as const) {
   })
 }
 
+test('batch: what has no event yet has no bytes either, so that a disk that is full when it begins leaves nothing half done', async () => {
+  const path = join(folder, 'begun.batch')
+  const target = await openFileTarget({ path, format: 'batch', isNew: true, state: null })
+  assert.deepEqual(await target.settle(), { length: 0 })
+  await target.discard()
+  await target.close()
+})
+
 test('killed between its name and the note that it is done, it is done', async () => {
   const path = join(folder, 'named.jsonl')
   const target = await openFileTarget({ path, format: 'jsonl', isNew: true, state: null })
@@ -113,8 +121,10 @@ test('a file that has lost what was written is not gone on with; one that is giv
   truncateSync(`${path}.part`, 3)
   await assert.rejects(openFileTarget({ path, format: 'jsonl', isNew: false, state: noted }), wrong(/shorter/))
   await target.discard()
-  await target.close()
   assert(!existsSync(`${path}.part`))
+  // Somebody was faster.
+  await target.discard()
+  await target.close()
   await assert.rejects(
     openFileTarget({ path, format: 'jsonl', isNew: false, state: noted }),
     wrong(/cannot be written/),
