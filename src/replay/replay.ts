@@ -97,7 +97,7 @@ export function startReplay(options: ReplayOptions): Replay {
         continue
       }
       let count = 1
-      const most = Math.min(batch.length - at, writeEventsMax, may)
+      const most = Math.min(batch.length - at, target.eventsMax ?? writeEventsMax, may)
       while (count < most && pace.dueMs((batch[at + count] as ReplayEvent).micros, nowMs) <= nowMs) count++
       return count
     }
@@ -115,7 +115,7 @@ export function startReplay(options: ReplayOptions): Replay {
     const beganMs = clock.steadyMs()
     for (let attempt = 1; ; attempt++) {
       try {
-        await target.write(part, behind)
+        await target.write(part, behind, ending.signal)
         break
       } catch (error) {
         if (!(error instanceof TransientError) || end !== null) throw error

@@ -64,6 +64,9 @@ test('what no server needs to be asked about is told at once', () => {
     [{ target: { kind: 'redis', stream: 'replay:' } }, /live/],
     [{ target: { kind: 'table', table: 'Robert"; drop' } }, /no name for a table/],
     [{ target: { kind: 'webhook', url: 'http://', mode: 'binary' } }, /no URL/],
+    [{ target: { kind: 'webhook', url: 'ftp://h/', mode: 'binary' } }, /no URL/],
+    [{ target: { kind: 'webhook', url: 'http://me:secret@h/', mode: 'binary' } }, /^The URL of h holds/],
+    [{ target: { kind: 'file', path: '', format: 'jsonl' } }, /no name/],
     [{ id: 'A"b' }, /cannot be called/],
   ]
   for (const [changes, pattern] of wrongs)
