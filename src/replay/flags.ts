@@ -103,6 +103,10 @@ export const replayFlags: readonly Flag[] = [
 ]
 
 export const replayHelp = `
+  millrace replay --from 2h --type 'com.bss.order.*' --dry-run                   how much would it be
+  millrace replay --from 2h --type 'com.bss.order.*' --into file:orders.jsonl
+  millrace replay --from 2d --to 1d --speed 10x --into redis:replay:yesterday
+
 A replay goes to its end or can be gone on with: kill it, and --resume <id> continues behind the last event that is safe. Into a stream of Redis, a table
 or a file each event comes exactly once; to Kafka, a webhook or standard output the last second may come again, under the same ids.
 Every event bears its replay in the extension replayid. Live consumers' offsets and marks are neither read nor moved.
