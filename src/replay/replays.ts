@@ -212,6 +212,7 @@ export function openReplays(context: ReplaysContext): Replays {
       checkDescription(description)
       const consumer = await loadConsumer(description.consumer)
       return withSession(async (session) => {
+        await refuseLive(session, consumer, description)
         await checkJsonpath(session, description.select.jsonpath)
         const plan = await planOf(session, consumer, description, signal)
         const source = await openSource(settings, consumer, description, plan)

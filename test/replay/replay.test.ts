@@ -90,6 +90,24 @@ test('pause, another speed, and on', async () => {
   )
 })
 
+test('how long it still takes is reckoned from what it does since its course was set, and not from a pause', async () => {
+  const clock = createClock()
+  const { replay } = begin(clock, memorySource(steady(1000)), memoryTarget(clock), describe({ speed: 1 }))
+  const left = () => Math.round((replay.snapshot().etaMs ?? 0) / 1000)
+  await clock.go(20_000)
+  assert(Math.abs(left() - 80) <= 1, `${left()} s`)
+  replay.pause()
+  await clock.go(3_600_000)
+  replay.resume()
+  await clock.go(3_610_000)
+  assert(Math.abs(left() - 70) <= 1, `${left()} s`)
+  replay.setSpeed(10)
+  await clock.go(3_611_000)
+  assert(Math.abs(left() - 6) <= 1, `${left()} s`)
+  replay.stop()
+  await clock.go()
+})
+
 test('what stands still is noted, in a pause and before a long wait', async () => {
   const clock = createClock()
   const target = memoryTarget(clock)
