@@ -138,8 +138,6 @@ function selectionOf(body: z.output<typeof estimateBody>) {
 }
 
 function targetOf(given: ReplayBody['target'], directory: string): Target {
-  if (given.kind === 'webhook' && !/^https?:\/\//i.test(given.url))
-    throw new FatalError('USAGE', `'${given.url}' is no URL of http.`, 'Write it as http://host/path.')
   if (given.kind !== 'file') return given
   if (directory === '')
     throw new FatalError('USAGE', 'This server writes no files.', 'Choose another target, or set gatewayDirectory.')

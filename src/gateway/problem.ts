@@ -35,6 +35,7 @@ const statuses: Partial<Record<Code, number>> = {
   REPLAY_TARGET: 409,
   SNAPSHOT_WRONG: 409,
   TOPIC_RECREATED: 409,
+  TOPIC_TRUNCATED: 409,
   FENCED: 409,
   REQUEST_REPEATED: 409,
   // The request is well made; what it names is not there, or does not do.

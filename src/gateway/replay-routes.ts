@@ -53,6 +53,8 @@ const jobSchema = z.looseObject({
   request: z.looseObject({ consumer: z.string(), speed: z.union([z.string(), z.number()]) }),
 })
 
+const begunSchema = jobSchema.extend({ warnings: z.array(z.string()).describe('What is odd about the selection.') })
+
 const listSchema = z.object({
   items: z.array(jobSchema),
   next: z.string().nullable().describe('Give it back as after; null: that was all.'),
@@ -91,8 +93,10 @@ export function replayRoutes({ jobs, replays, directory, newId, sleep }: ReplayR
     const context: DescribeContext = { id: key === null ? newId() : idOf(key), directory }
     const description = describe(body, context)
     const { id } = description
+    // A type that nobody has is no fault, for its events may come from Kafka; but it is not passed over either.
+    const warnings = await replays.warnings(description)
     const job = (again && (await existing(id))) || (await jobs.begin(description, wanted, signal))
-    return { status: 201, body: jobView(job, directory), headers: { location: `replay/${id}` } }
+    return { status: 201, body: { ...jobView(job, directory), warnings }, headers: { location: `replay/${id}` } }
   }
 
   const existing = (id: string): Promise<Job | null> =>
@@ -107,7 +111,7 @@ export function replayRoutes({ jobs, replays, directory, newId, sleep }: ReplayR
     return { status: 200, body: eventStream({ look, isLast: isEnd, sleep }, gone) }
   }
 
-  const begun = { 201: { description: 'It runs; how it goes on is told under its id.', schema: jobSchema } }
+  const begun = { 201: { description: 'It runs; how it goes on is told under its id.', schema: begunSchema } }
   const refused = [404, 409, 410]
   return [
     route({

@@ -87,8 +87,13 @@ export async function openKafkaReader(
     allowAutoTopicCreation: false,
     isolationLevel: readCommitted,
   })
-  await cluster.connect()
-  await cluster.addTargetTopic(topic)
+  try {
+    await cluster.connect()
+    await cluster.addTargetTopic(topic)
+  } catch (error) {
+    await cluster.disconnect().catch(() => {})
+    throw error
+  }
 
   async function fetch(partition: number, offset: number): Promise<Fetched> {
     const leader = Object.keys(cluster.findLeaderForPartitions(topic, [partition]))[0]

@@ -5,7 +5,7 @@ import type { Settings } from '../core/settings.ts'
 import { isTopicMissing, kafkaFailure, topicMissing } from '../process/connect-kafka.ts'
 import { postgresFailure } from '../process/connect-postgres.ts'
 import { targetName } from './description.ts'
-import { type ReplayFlags, readDescription, readRate, readSpeed } from './flags.ts'
+import { checkTogether, type ReplayFlags, readDescription, readRate, readSpeed } from './flags.ts'
 import { type Keyboard, pressKey } from './keyboard.ts'
 import type { Replay } from './port.ts'
 import { estimateText, howToResume, listText, progressLine, resultText } from './print.ts'
@@ -30,11 +30,14 @@ export interface ReplayCommandContext extends ReplaysContext {
 }
 
 const showEveryMs = 250
+const noteMs = 3000
 const listed = 50
 
 export async function replayCommand(flags: ReplayFlags, context: ReplayCommandContext, io: ReplayIo): Promise<number> {
   const { settings, signal, now, newId, directory } = context
+  checkTogether(flags)
   const replays = openReplays(context)
+  let begun = false
   try {
     if (flags.list) {
       const found = await replays.list(listed)
@@ -51,7 +54,14 @@ export async function replayCommand(flags: ReplayFlags, context: ReplayCommandCo
         ...(flags.speed !== undefined && { speed: readSpeed(flags.speed) }),
         ...(flags.rate !== undefined && { ratePerSecond: readRate(flags.rate) }),
       }
-      return await follow(await replays.resume(flags.resume, changes), flags, context, io)
+      const replay = await replays.resume(flags.resume, changes)
+      begun = true
+      if (replay.description.speed === 'step' && io.keyboard === null) {
+        replay.stop()
+        await replay.done
+        throw noKeys()
+      }
+      return await follow(replay, flags, context, io)
     }
     const description = readDescription(flags, { id: newId, nowMs: now(), directory })
     for (const warning of await replays.warnings(description)) io.writeError(`millrace: ${warning}.\n`)
@@ -60,11 +70,26 @@ export async function replayCommand(flags: ReplayFlags, context: ReplayCommandCo
       io.write(flags.json ? `${JSON.stringify(estimate)}\n` : estimateText(estimate))
       return 0
     }
-    return await follow(await replays.begin(description, signal), flags, context, io)
+    if (description.speed === 'step' && io.keyboard === null) throw noKeys()
+    const replay = await replays.begin(description, signal)
+    begun = true
+    return await follow(replay, flags, context, io)
   } catch (error) {
+    if (signal.aborted && !begun && !(error instanceof FatalError)) {
+      io.writeError('millrace: stopped before anything was replayed.\n')
+      return 1
+    }
     throw explained(error, settings)
   }
 }
+
+/** It would stand still for ever, and say nothing. */
+const noKeys = () =>
+  new FatalError(
+    'USAGE',
+    'Steps are made by the keys of a terminal, and there is none here.',
+    'Choose another --speed, or begin it at `millrace serve` as a controlled replay.',
+  )
 
 /** To its end, on the screen. */
 async function follow(
@@ -79,19 +104,22 @@ async function follow(
   const stop = () => replay.stop()
   signal.addEventListener('abort', stop, { once: true })
   if (signal.aborted) stop()
-  let note: string | null = null
+  let note: { readonly text: string; readonly untilMs: number } | null = null
   io.keyboard?.onKey((key) => {
     // From here on Ctrl-C is a signal again, for whoever has no patience.
     if (key === 'q' || key === '\x03') io.keyboard?.close()
+    let text: string | null
     try {
-      note = pressKey(replay, key)
+      text = pressKey(replay, key)
     } catch (error) {
-      note = (error as Error).message
+      text = (error as Error).message
     }
+    note = text === null ? null : { text, untilMs: clock.steadyMs() + noteMs }
   })
   const clear = io.terminal ? '\r\x1b[2K' : ''
   const show = () => {
-    const told = note === null ? progressLine(replay.snapshot(), io.columns()) : note
+    const told =
+      note !== null && clock.steadyMs() < note.untilMs ? note.text : progressLine(replay.snapshot(), io.columns())
     io.writeError(`${clear}${told.slice(0, io.columns() - 1)}`)
   }
   const showing = (async () => {

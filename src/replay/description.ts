@@ -131,12 +131,23 @@ function checkTarget(target: Target): void {
       'Use lower-case letters, digits and _, at most 63 of them.',
     )
   }
-  if (target.kind === 'webhook' && !URL.canParse(target.url))
-    throw wrong(`'${target.url}' is no URL.`, 'Write it as http://host/path.')
+  if (target.kind === 'webhook') checkUrl(target.url)
   if (target.kind === 'file' && target.path === '')
-    throw wrong('The file has no name.', 'Write --to file:events.jsonl.')
+    throw wrong('The file has no name.', 'Write --into file:events.jsonl.')
   if (target.kind === 'kafka' && !/^[\w.-]{1,249}$/.test(target.topic))
     throw wrong(`'${target.topic}' is no name for a topic.`, 'Use letters, digits, dots, dashes and underscores.')
+}
+
+/** It is shown and kept as it is, so it may hold no secret. */
+function checkUrl(url: string): void {
+  const parsed = URL.parse(url)
+  if (parsed === null || !/^https?:$/.test(parsed.protocol))
+    throw wrong(`'${url}' is no URL of http.`, 'Write it as http://host/path.')
+  if (parsed.username !== '' || parsed.password !== '')
+    throw wrong(
+      `The URL of ${parsed.host} holds a user or password.`,
+      'Put a proxy that adds them before the receiver.',
+    )
 }
 
 /** What two replays may not both write to. Every process has a standard output of its own. */

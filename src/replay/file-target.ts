@@ -26,17 +26,12 @@ export async function openFileTarget({ path, format, isNew, state }: FileTargetO
     throw new FatalError('REPLAY_TARGET', `The file ${path} is there already.`, 'Name another one, or remove it.')
   }
   const file = await opened(part, !isNew)
-  if ((await file.stat()).size < length) {
+  try {
+    await cutBack(file, part, length)
+  } catch (error) {
     await file.close()
-    throw new FatalError(
-      'REPLAY_TARGET',
-      `${part} is shorter than what was written to it.`,
-      'Discard this replay and begin another.',
-    )
+    throw error
   }
-  await file.truncate(length)
-  if (isBatch && length === 0) await append(Buffer.from('['))
-  let first = length <= 1
 
   /** A write that fails half-way is taken back, where the disk lets us: a file shall hold whole events. */
   async function append(bytes: Buffer): Promise<void> {
@@ -56,8 +51,7 @@ export async function openFileTarget({ path, format, isNew, state }: FileTargetO
     rewinds: false,
     after: async () => undefined,
     async write(events) {
-      await append(isBatch ? batchBytes(events, first) : lines(events))
-      first = false
+      await append(isBatch ? batchBytes(events, length === 0) : lines(events))
     },
     async settle() {
       await file.datasync().catch((error: unknown) => {
@@ -66,7 +60,7 @@ export async function openFileTarget({ path, format, isNew, state }: FileTargetO
       return { length }
     },
     async finish() {
-      if (isBatch) await append(Buffer.from('\n]\n'))
+      if (isBatch) await append(Buffer.from(length === 0 ? '[\n]\n' : '\n]\n'))
       await file.sync()
       // Unlike a rename, a link leaves alone what somebody has put there meanwhile.
       await link(part, path).catch((error: unknown) => {
@@ -74,10 +68,29 @@ export async function openFileTarget({ path, format, isNew, state }: FileTargetO
       })
       await unlink(part)
     },
-    discard: () => unlink(part),
+    discard: () => gone(part),
     close: () => file.close(),
   }
 }
+
+async function cutBack(file: FileHandle, part: string, length: number): Promise<void> {
+  if ((await file.stat()).size < length) {
+    throw new FatalError(
+      'REPLAY_TARGET',
+      `${part} is shorter than what was written to it.`,
+      'Discard this replay and begin another.',
+    )
+  }
+  await file.truncate(length).catch((error: unknown) => {
+    throw fileFailure(error, part)
+  })
+}
+
+/** Somebody may have taken it away already. */
+const gone = (part: string) =>
+  unlink(part).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw fileFailure(error, part)
+  })
 
 /** Killed when it had its name already, and nobody had noted that it is done. */
 async function isWhole(path: string, part: string): Promise<boolean> {
@@ -93,8 +106,8 @@ const wholeFile = (part: string): ReplayTarget => ({
     throw new FatalError('REPLAY_TARGET', 'The file is whole, and there are more events.', 'Begin another replay.')
   },
   settle: async () => null,
-  finish: () => unlink(part).catch(() => {}),
-  discard: () => unlink(part).catch(() => {}),
+  finish: () => gone(part),
+  discard: () => gone(part),
   close: async () => {},
 })
 
@@ -133,9 +146,9 @@ export function lines(events: readonly ReplayEvent[]): Buffer {
 }
 
 function batchBytes(events: readonly ReplayEvent[], isFirst: boolean): Buffer {
-  return Buffer.concat(events.flatMap(({ entry }, index) => [isFirst && index === 0 ? newLine : between, entry]))
+  return Buffer.concat(events.flatMap(({ entry }, index) => [isFirst && index === 0 ? opening : between, entry]))
 }
-const newLine = Buffer.from('\n')
+const opening = Buffer.from('[\n')
 const between = Buffer.from(',\n')
 
 function fileFailure(error: unknown, path: string): FatalError {

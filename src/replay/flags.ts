@@ -62,7 +62,7 @@ export const replayFlags: readonly Flag[] = [
       standard: 'auto',
     },
   ),
-  row('--from <when>', 'events of this time or later: 2026-11-21T09:30:00Z, 2026-11-21, or so long ago: 2h, 3d'),
+  row('--from <when>', 'events of this time or later: 2026-11-21T09:30:00Z, 2026-11-21, so long ago (2h, 3d), or now'),
   row('--to <when>', 'events before this time; without it, all there are when the replay begins'),
   row(
     '--offsets <range>',
@@ -103,22 +103,32 @@ export const replayFlags: readonly Flag[] = [
 ]
 
 export const replayHelp = `
+  millrace replay --from 2h --type 'com.bss.order.*' --dry-run                   how much would it be
+  millrace replay --from 2h --type 'com.bss.order.*' --into file:orders.jsonl
+  millrace replay --from 2d --to 1d --speed 10x --into redis:replay:yesterday
+
 A replay goes to its end or can be gone on with: kill it, and --resume <id> continues behind the last event that is safe. Into a stream of Redis, a table
 or a file each event comes exactly once; to Kafka, a webhook or standard output the last second may come again, under the same ids.
 Every event bears its replay in the extension replayid. Live consumers' offsets and marks are neither read nor moved.
 
-On a terminal: space pauses and goes on, + and - double and halve the speed, 1 is real time, m as fast as it can, s one event, > a minute ahead, q ends.
+On a terminal: space pauses and goes on, + and - double and halve the speed, 1 is real time, m as fast as it can, s one event, > and < a minute ahead
+and back (back where an event may come twice), q ends.
 
 Exit codes: 0 everything was replayed, 1 it failed or was interrupted (the last line says how to go on), 2 the command line is wrong.
 `
 
-/** 2026-11-21T09:30:00Z, 2026-11-21, 2h. */
+/** 2026-11-21T09:30:00Z, 2026-11-21, 2h, now. */
 export function readWhen(option: string, text: string, nowMs: number): number {
+  if (text === 'now') return nowMs
   if (/^\d{4}-\d{2}-\d{2}$/.test(text) || /^\d{4}-\d{2}-\d{2}[Tt ].*([Zz]|[+-]\d{2}:\d{2})$/.test(text)) {
     const ms = Date.parse(text.length === 10 ? `${text}T00:00:00Z` : text)
     if (!Number.isNaN(ms)) return ms
   } else if (/^[\d.]+(ms|[dhms])/i.test(text)) return nowMs - parseDuration(text, `--${option}`)
-  throw wrongFlag(option, text, 'a time with its zone such as 2026-11-21T09:30:00Z, a day, or how long ago: 2h, 3d')
+  throw wrongFlag(
+    option,
+    text,
+    'a time with its zone such as 2026-11-21T09:30:00Z, a day, how long ago (2h, 3d), or now',
+  )
 }
 
 export function readSpeed(text: string): Speed {
@@ -142,6 +152,22 @@ export function readOffsets(text: string): OffsetRange {
   if (partition === undefined) throw wrongFlag('offsets', text, 'partition:from-to, say 3:100-200, 3:100- or 3')
   const offset = (digits: string | undefined) => (range === undefined || digits === '' ? null : Number(digits))
   return { partition: Number(partition), from: offset(from), to: offset(to) }
+}
+
+/** What is not passed over: an option that would change nothing. Of a new replay all options hold. */
+export function checkTogether(flags: ReplayFlags): void {
+  const [action, other] = (['resume', 'discard', 'list'] as const).filter((name) => flags[name] ?? false)
+  if (action === undefined) return
+  const remedy = action === 'resume' ? 'It goes on as it was begun; --speed and --rate may be others.' : 'Leave it out.'
+  if (other !== undefined) throw new FatalError('USAGE', `--${other} does not go with --${action}.`, 'Choose one.')
+  const allowed = [action, 'json', ...(action === 'resume' ? ['speed', 'rate'] : [])]
+  for (const { flag, standard } of replayFlags) {
+    const option = (flag.split(' ', 1)[0] as string).slice(2)
+    const name = option.replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+    const given = flags[name as keyof ReplayFlags]
+    if (allowed.includes(option) || given === undefined || given === standard) continue
+    throw new FatalError('USAGE', `--${option} does not go with --${action}.`, remedy)
+  }
 }
 
 /** A file is meant as seen from `directory`, also when it is gone on with from elsewhere. */
@@ -177,6 +203,14 @@ export function readDescription(
     throw new FatalError('USAGE', `--from and --to are both ${flags.from}.`, 'The range is empty: --to is exclusive.')
   }
   const target = readTarget(flags, directory)
+  if (flags.format !== 'jsonl' && target.kind !== 'file')
+    throw new FatalError('USAGE', '--format is of a file.', 'Leave it out, or name a file: --into file:events.json.')
+  if (flags.httpMode !== 'structured' && target.kind !== 'webhook')
+    throw new FatalError(
+      'USAGE',
+      '--http-mode is of a webhook.',
+      'Leave it out, or name a URL: --into http://host/path.',
+    )
   return {
     id: flags.id ?? id,
     consumer: flags.consumer,

@@ -35,8 +35,9 @@ export function pressKey(replay: Replay, key: string): string | null {
       replay.step()
       return null
     case '>':
+    case '<':
       if (atMs === null) return 'nothing was replayed yet: there is nowhere to jump from'
-      replay.jump(atMs + minuteMs)
+      replay.jump(key === '>' ? atMs + minuteMs : Math.max(0, atMs - minuteMs))
       return null
     case 'q':
     case '\x03':

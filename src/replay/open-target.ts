@@ -56,11 +56,16 @@ export async function refuseLive(
   if (target.kind === 'table' && target.table === table)
     throw live(`${table} is the table that the fleet writes.`, 'Name another one; it is made if it is not there.')
   if (target.kind === 'table') {
-    const { rows } = await session.query('select from pg_inherits where inhrelid = to_regclass($1)', [
-      quoted(target.table),
-    ])
+    // Those that fleets write have parts, one for each day; a view may be of one of them.
+    const { rows } = await session.query(
+      "select from pg_class where oid = to_regclass($1) and (relkind <> 'r' or relispartition)",
+      [quoted(target.table)],
+    )
     if (rows.length > 0)
-      throw live(`${target.table} is a part of another table.`, 'Name one of its own; it is made if it is not there.')
+      throw live(
+        `${target.table} is no plain table: it has parts, is one, or is a view.`,
+        'Name one of its own; it is made if it is not there.',
+      )
   }
 }
 

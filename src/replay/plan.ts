@@ -53,8 +53,9 @@ export async function planReplay(options: PlanOptions): Promise<ReplayPlan> {
   const { description, kafka } = options
   if (description.source !== 'kafka') refuseExpiredDays(options)
   // Kafka is asked for its ends behind the ledger: they only grow.
-  const cuts = description.source === 'kafka' ? null : await ledgerMarks(options)
-  if (kafka === null) return { cuts, kafka: [] }
+  const ledger = description.source === 'kafka' ? null : await readLedger(options)
+  if (kafka === null) return { cuts: ledger === null ? null : storedBelow(ledger), kafka: [] }
+  const cuts = ledger === null ? null : marksOf(ledger)
   const ends = await kafka.ends()
   if (cuts !== null) {
     // A partition that the ledger has never seen is Kafka's, all that it holds.
@@ -65,13 +66,32 @@ export async function planReplay(options: PlanOptions): Promise<ReplayPlan> {
   return { cuts, kafka: await byTime(options, kafka, ends) }
 }
 
-async function ledgerMarks({ session, consumer, topic }: PlanOptions): Promise<Record<string, number>> {
+interface LedgerRow {
+  readonly partition: number
+  readonly next: number
+  readonly repeatedBelow: number
+}
+
+async function readLedger({ session, consumer, topic }: PlanOptions): Promise<readonly LedgerRow[]> {
   const { rows } = await session.query(
-    'select partition, next_offset::text as next from ledger where consumer = $1 and topic = $2',
+    'select partition, next_offset::text as next, repeated_below::text as repeated from ledger where consumer = $1 and topic = $2',
     [consumer, topic],
   )
-  return Object.fromEntries(rows.map(({ partition, next }) => [String(partition), Number(next)]))
+  return rows.map(({ partition, next, repeated }) => ({
+    partition,
+    next: Number(next),
+    repeatedBelow: Number(repeated ?? 0),
+  }))
 }
+
+const marksOf = (ledger: readonly LedgerRow[]): Record<string, number> =>
+  Object.fromEntries(ledger.map(({ partition, next }) => [String(partition), next]))
+
+/** Where a group was taken back, what it reads again is stored all the same. */
+const storedBelow = (ledger: readonly LedgerRow[]): Record<string, number> =>
+  Object.fromEntries(
+    ledger.map(({ partition, next, repeatedBelow }) => [String(partition), Math.max(next, repeatedBelow)]),
+  )
 
 type Ends = Awaited<ReturnType<TopicTimes['ends']>>
 
@@ -84,6 +104,13 @@ function beyond(cuts: Readonly<Record<string, number>>, ends: Ends): KafkaRange[
       throw expired(
         `Kafka begins at offset ${low} of partition ${partition}, and only what lies below ${from} is stored: what lies between is gone.`,
         'Replay what is stored with --source postgres, or what Kafka holds with --source kafka.',
+      )
+    }
+    if (from > high) {
+      throw new FatalError(
+        'TOPIC_TRUNCATED',
+        `Partition ${partition} ends at offset ${high}, and the ledger stands at ${from}: the topic was made anew, or has lost its end.`,
+        'Decide with `millrace offsets set` where the consumer goes on, or replay what is stored with --source postgres.',
       )
     }
     if (from < high) ranges.push({ partition, from, to: high })

@@ -66,9 +66,11 @@ export async function openTableTarget(options: TableTargetOptions): Promise<Repl
     },
     settle: async () => null,
     finish: async () => {},
-    // Somebody may look at it already; one that holds nothing is of no use to anybody.
+    // Rows stay, as entries and records do, for somebody may use them already; a table that holds nothing is of no use to anybody.
     async discard() {
-      if (made) await session.query(`DROP TABLE IF EXISTS ${quoted(table)}`)
+      if (!made) return
+      const { rows } = await session.query(`SELECT FROM ${quoted(table)} LIMIT 1`)
+      if (rows.length === 0) await session.query(`DROP TABLE ${quoted(table)}`)
     },
     close: async () => {},
   }

@@ -49,14 +49,17 @@ export function startReplay(options: ReplayOptions): Replay {
   let bytes = saved?.bytes ?? 0
   const served = { kafka: 0, postgres: 0 }
   let share = 0
-  let firstShare: number | null = null
+  /** Where the course was set last: what is left is reckoned from what was gone since. */
+  let course: { readonly share: number; readonly ms: number } | null = null
   let lateMs = 0
   let savedMs = startedMs
   let savedEvents = -1
   /** The last event written; a jump moves `position` and not this. */
   let last: Key | null = saved?.last ?? null
 
+  /** Somebody steers. */
   const poke = () => {
+    if (course !== null) course = { share, ms: clock.steadyMs() }
     wake.resolve()
     wake = Promise.withResolvers()
   }
@@ -97,7 +100,7 @@ export function startReplay(options: ReplayOptions): Replay {
         continue
       }
       let count = 1
-      const most = Math.min(batch.length - at, writeEventsMax, may)
+      const most = Math.min(batch.length - at, target.eventsMax ?? writeEventsMax, may)
       while (count < most && pace.dueMs((batch[at + count] as ReplayEvent).micros, nowMs) <= nowMs) count++
       return count
     }
@@ -115,7 +118,7 @@ export function startReplay(options: ReplayOptions): Replay {
     const beganMs = clock.steadyMs()
     for (let attempt = 1; ; attempt++) {
       try {
-        await target.write(part, behind)
+        await target.write(part, behind, ending.signal)
         break
       } catch (error) {
         if (!(error instanceof TransientError) || end !== null) throw error
@@ -147,7 +150,7 @@ export function startReplay(options: ReplayOptions): Replay {
     if (after !== null) while (at < batch.events.length && compareKeys(batch.events[at] as Key, after) <= 0) at++
     const own = batch.events.length === 0 ? 0 : batch.fromKafka / batch.events.length
     const shareBefore = share
-    firstShare ??= position.after === null ? 0 : batch.share
+    course ??= { share: position.after === null ? 0 : batch.share, ms: clock.steadyMs() }
     while (at < batch.events.length) {
       const count = await permitted(batch.events, at)
       if (count === 0) return false
@@ -185,6 +188,7 @@ export function startReplay(options: ReplayOptions): Replay {
     const to = keyBefore(toMs * 1000)
     const back = position.after !== null && compareKeys(to, position.after) < 0
     position = { after: to, kafka: back ? null : position.kafka }
+    course = null
     pace.restart()
   }
 
@@ -226,7 +230,7 @@ export function startReplay(options: ReplayOptions): Replay {
   function snapshot(): Progress {
     const nowMs = clock.steadyMs()
     const elapsedMs = nowMs - startedMs
-    const gone = share - (firstShare ?? 0)
+    const gone = share - (course?.share ?? 0)
     const running = state === 'running' && !paused && pace.speed !== 'step'
     return {
       id: description.id,
@@ -240,7 +244,7 @@ export function startReplay(options: ReplayOptions): Replay {
       share,
       perSecond: rate.perSecond(nowMs),
       elapsedMs,
-      etaMs: running && gone > 0 ? (elapsedMs * (1 - share)) / gone : null,
+      etaMs: running && course !== null && gone > 0 ? ((nowMs - course.ms) * (1 - share)) / gone : null,
       lateMs,
     }
   }

@@ -4,14 +4,13 @@
  */
 import type pg from 'pg'
 import { explain, FatalError } from '../core/errors.ts'
-import { nearest } from '../core/nearest.ts'
 import type { Settings } from '../core/settings.ts'
 import { kafkaConfig, openKafka } from '../process/connect-kafka.ts'
 import { connectPostgres } from '../process/connect-postgres.ts'
 import type { LoadedConsumer } from '../process/load-consumer.ts'
 import { audit } from '../schema/audit.ts'
 import { requireSchema, schemaState } from '../schema/migrate.ts'
-import { quoted, type Session } from '../schema/sql.ts'
+import type { Session } from '../schema/sql.ts'
 import { checkDescription, type ReplayDescription, targetName } from './description.ts'
 import { withTopicTimes } from './kafka-times.ts'
 import { futureMsOf, openSource } from './open-source.ts'
@@ -22,6 +21,7 @@ import { startReplay } from './replay.ts'
 import type { Estimate } from './source.ts'
 import type { LineOutput } from './stdout-target.ts'
 import * as store from './store.ts'
+import { oddTypes, storedTypes } from './stored-types.ts'
 import type { Saved } from './target.ts'
 
 export interface ReplaysContext {
@@ -212,6 +212,7 @@ export function openReplays(context: ReplaysContext): Replays {
       checkDescription(description)
       const consumer = await loadConsumer(description.consumer)
       return withSession(async (session) => {
+        await refuseLive(session, consumer, description)
         await checkJsonpath(session, description.select.jsonpath)
         const plan = await planOf(session, consumer, description, signal)
         const source = await openSource(settings, consumer, description, plan)
@@ -224,10 +225,9 @@ export function openReplays(context: ReplaysContext): Replays {
     },
 
     async warnings({ consumer: name, select }) {
-      const exact = select.types.filter((type) => !type.endsWith('*'))
-      if (exact.length === 0) return []
+      if (select.types.length === 0) return []
       const { definition } = await loadConsumer(name)
-      return withSession((session) => unknownTypes(session, definition.table, exact))
+      return withSession(async (session) => oddTypes(select.types, await storedTypes(session, definition.table)))
     },
   }
 }
@@ -244,27 +244,4 @@ async function checkJsonpath(session: Session, jsonpath: string | null): Promise
       error,
     )
   }
-}
-
-const typesMax = 500
-
-async function unknownTypes(session: Session, table: string, types: readonly string[]): Promise<string[]> {
-  // From one type to the next by the index on types, without reading what lies between.
-  const { rows } = await session.query(
-    `with recursive known as (
-       (select type, 1 as place from ${quoted(table)} order by type limit 1)
-       union all
-       select next.type, known.place + 1 from known, lateral (
-         select e.type from ${quoted(table)} e where e.type > known.type order by e.type limit 1
-       ) next where known.place < ${typesMax}
-     ) select type from known`,
-  )
-  const known = rows.map(({ type }) => type as string)
-  if (known.length === typesMax) return []
-  return types
-    .filter((type) => !known.includes(type))
-    .map((type) => {
-      const guess = nearest(type, known)
-      return `No stored event has the type '${type}'${guess === null ? '' : `; did you mean '${guess}'?`}`
-    })
 }

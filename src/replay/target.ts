@@ -19,13 +19,15 @@ export type TargetState = Readonly<Record<string, unknown>> | null
 export interface ReplayTarget {
   /** It may be given an event again, as a jump backwards does. */
   readonly rewinds: boolean
+  /** It is given no more at a time: where each event takes long, whoever steers need not wait for a thousand. */
+  readonly eventsMax?: number
   /** The last event that it holds, where it knows by itself; undefined: what was saved counts. */
   after(): Promise<Key | null | undefined>
   /**
    * All of them, in order, or an error. TransientError: call again with the same ones. `saved` is how the replay stands behind them; a target that
-   * has transactions keeps it in the same one.
+   * has transactions keeps it in the same one. `ending` aborts when the replay is to end: what waits for an answer need not wait on.
    */
-  write(events: readonly ReplayEvent[], saved: Omit<Saved, 'target'>): Promise<void>
+  write(events: readonly ReplayEvent[], saved: Omit<Saved, 'target'>, ending: AbortSignal): Promise<void>
   /** What was written survives a crash from now on, also where the last write has failed half-way. */
   settle(): Promise<TargetState>
   /** Everything was written. */

@@ -1,4 +1,5 @@
 /** The streams of a process, as a replay wants them: output that says when it takes more, and a keyboard that hands over each key at once. */
+import { keysOf } from '../core/terminal-keys.ts'
 import type { Keyboard } from './keyboard.ts'
 import type { LineOutput } from './stdout-target.ts'
 
@@ -21,7 +22,7 @@ export function keyboardOf(stdin: NodeJS.ReadStream): Keyboard | null {
       stdin.setRawMode(true)
       stdin.setEncoding('utf8')
       stdin.on('data', (text) => {
-        for (const key of String(text)) listener(key)
+        for (const key of keysOf(String(text))) listener(key)
       })
     },
     close() {

@@ -1,6 +1,6 @@
 /**
  * A webhook: events by HTTP POST, one after the other, so that they arrive in order. Whatever answers that it is busy is asked again; whatever refuses ends
- * the replay, with the event and the answer. Killed, the events since the last note of a position come again, under the same ids.
+ * the replay, with the event and the answer; so does one that sends us elsewhere. Killed, the events since the last note of a position come again, under the same ids.
  */
 import { FatalError, TransientError } from '../core/errors.ts'
 import type { HttpMode } from './description.ts'
@@ -19,11 +19,7 @@ const answerMs = 30_000
 const busy = new Set([408, 425, 429, 500, 502, 503, 504])
 
 export function openWebhookTarget({ url, mode }: WebhookTargetOptions): ReplayTarget {
-  /** What of a write has been taken before a try failed. */
-  let begun: readonly ReplayEvent[] | null = null
-  let taken = 0
-
-  async function post(events: readonly ReplayEvent[]): Promise<void> {
+  async function post(events: readonly ReplayEvent[], ending: AbortSignal): Promise<void> {
     const { headers, body } = httpMessage(
       mode,
       events.map(({ entry }) => entry),
@@ -34,8 +30,9 @@ export function openWebhookTarget({ url, mode }: WebhookTargetOptions): ReplayTa
         method: 'POST',
         headers,
         body: body === null ? null : new Uint8Array(body),
-        redirect: 'error',
-        signal: AbortSignal.timeout(answerMs),
+        // Somewhere else is for a person to choose: the answer is told.
+        redirect: 'manual',
+        signal: AbortSignal.any([ending, AbortSignal.timeout(answerMs)]),
       })
       // Read to its end, so that the connection can be used again.
       const text = (await answer.text()).slice(0, 200)
@@ -60,18 +57,9 @@ export function openWebhookTarget({ url, mode }: WebhookTargetOptions): ReplayTa
 
   return {
     rewinds: true,
+    eventsMax: mode === 'batch' ? batchEventsMax : 1,
     after: async () => undefined,
-    async write(events) {
-      if (begun !== events) {
-        begun = events
-        taken = 0
-      }
-      const size = mode === 'batch' ? batchEventsMax : 1
-      while (taken < events.length) {
-        await post(events.slice(taken, taken + size))
-        taken += size
-      }
-    },
+    write: (events, _, ending) => post(events, ending),
     settle: async () => null,
     finish: async () => {},
     discard: async () => {},

@@ -23,10 +23,6 @@ export interface Pressed {
   readonly command: Command | null
 }
 
-/** A terminal sends several keys in one piece when they come fast, and some keys as several characters. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: what a terminal sends
-export const keysOf = (text: string): string[] => text.match(/\x1b\[[0-9;]*[A-Za-z~]|\x1b|[^\x1b]/gu) ?? []
-
 export function press(face: Face, key: string, view: Pick<DebugView, 'event'>): Pressed {
   const quiet = { ...face, note: '' }
   const only = (command: Command | null): Pressed => ({ face: quiet, command })

@@ -254,9 +254,11 @@ test('a list goes by pages, newest first', async () => {
   await world.stop()
 })
 
-test('an estimate tells what is odd', async () => {
+test('an estimate tells what is odd, and so does a replay that is begun all the same', async () => {
   const world = openWorld(keep())
   const { status, body } = await world.post('/replay/estimate', { types: ['no.such'] })
   assert.deepEqual([status, body.events, body.warnings.length], [200, 20, 1])
+  const begun = await world.post('/controlled-replay', { target, types: ['no.such'] })
+  assert.deepEqual([begun.status, begun.body.warnings.length], [201, 1])
   await world.stop()
 })

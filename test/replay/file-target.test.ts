@@ -17,14 +17,15 @@ const event = (n: number, json = `{"n":${n}}`): ReplayEvent => ({
   entry: Buffer.from(json),
 })
 const behind: Omit<Saved, 'target'> = { position: { after: null, kafka: null }, last: null, events: 0, bytes: 0 }
+const never = new AbortController().signal
 const wrong = (pattern: RegExp) => (error: Error & { code?: string }) =>
   error.code === 'REPLAY_TARGET' && pattern.test(error.message)
 
 test('a line for each event, whatever white space its JSON has; the name comes at the end', async () => {
   const path = join(folder, 'lines.jsonl')
   const target = await openFileTarget({ path, format: 'jsonl', isNew: true, state: null })
-  await target.write([event(1), event(2, '{\n  "n": 2,\r\n  "s": "a\\nb"\n}')], behind)
-  await target.write([event(3)], behind)
+  await target.write([event(1), event(2, '{\n  "n": 2,\r\n  "s": "a\\nb"\n}')], behind, never)
+  await target.write([event(3)], behind, never)
   assert(!existsSync(path))
   assert.deepEqual(await target.settle(), { length: readFileSync(`${path}.part`).length })
   await target.finish()
@@ -54,12 +55,12 @@ for (const format of ['jsonl', 'batch'] as const) {
     const nothing = await target.settle()
     await target.close()
     target = await openFileTarget({ path, format, isNew: false, state: nothing })
-    await target.write([event(1), event(2)], behind)
+    await target.write([event(1), event(2)], behind, never)
     const noted = await target.settle()
-    await target.write([event(3)], behind)
+    await target.write([event(3)], behind, never)
     await target.close()
     target = await openFileTarget({ path, format, isNew: false, state: noted })
-    await target.write([event(4)], behind)
+    await target.write([event(4)], behind, never)
     await target.finish()
     await target.close()
     assert.deepEqual(read(path), [{ n: 1 }, { n: 2 }, { n: 4 }])
@@ -74,10 +75,18 @@ for (const format of ['jsonl', 'batch'] as const) {
   })
 }
 
+test('batch: what has no event yet has no bytes either, so that a disk that is full when it begins leaves nothing half done', async () => {
+  const path = join(folder, 'begun.batch')
+  const target = await openFileTarget({ path, format: 'batch', isNew: true, state: null })
+  assert.deepEqual(await target.settle(), { length: 0 })
+  await target.discard()
+  await target.close()
+})
+
 test('killed between its name and the note that it is done, it is done', async () => {
   const path = join(folder, 'named.jsonl')
   const target = await openFileTarget({ path, format: 'jsonl', isNew: true, state: null })
-  await target.write([event(1)], behind)
+  await target.write([event(1)], behind, never)
   const noted = await target.settle()
   await target.close()
   linkSync(`${path}.part`, path)
@@ -98,7 +107,7 @@ test('what is there already stays as it is', async () => {
     openFileTarget({ path: later, format: 'jsonl', isNew: true, state: null }),
     wrong(/is there already/),
   )
-  await target.write([event(1)], behind)
+  await target.write([event(1)], behind, never)
   writeFileSync(later, 'mine')
   await assert.rejects(target.finish(), wrong(/is there already/))
   await target.close()
@@ -108,13 +117,15 @@ test('what is there already stays as it is', async () => {
 test('a file that has lost what was written is not gone on with; one that is given up goes', async () => {
   const path = join(folder, 'short.jsonl')
   const target = await openFileTarget({ path, format: 'jsonl', isNew: true, state: null })
-  await target.write([event(1)], behind)
+  await target.write([event(1)], behind, never)
   const noted = await target.settle()
   truncateSync(`${path}.part`, 3)
   await assert.rejects(openFileTarget({ path, format: 'jsonl', isNew: false, state: noted }), wrong(/shorter/))
   await target.discard()
-  await target.close()
   assert(!existsSync(`${path}.part`))
+  // Somebody was faster.
+  await target.discard()
+  await target.close()
   await assert.rejects(
     openFileTarget({ path, format: 'jsonl', isNew: false, state: noted }),
     wrong(/cannot be written/),

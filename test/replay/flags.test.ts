@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkDescription, type ReplayDescription } from '../../src/replay/description.ts'
-import { readDescription, readOffsets, readSpeed, readTarget, readWhen } from '../../src/replay/flags.ts'
+import { checkTogether, readDescription, readOffsets, readSpeed, readTarget, readWhen } from '../../src/replay/flags.ts'
 
 const now = Date.parse('2026-11-21T12:00:00Z')
 const given = { consumer: 'cloud-events', source: 'auto', into: 'stdout', format: 'jsonl', httpMode: 'structured' }
@@ -12,6 +12,7 @@ test('times: with a zone, a day, or so long ago', () => {
   assert.equal(readWhen('from', '2026-11-21T09:30:00+01:00', now), Date.parse('2026-11-21T08:30:00Z'))
   assert.equal(readWhen('from', '2026-11-20', now), Date.parse('2026-11-20T00:00:00Z'))
   assert.equal(readWhen('from', '1h30m', now), now - 5_400_000)
+  assert.equal(readWhen('to', 'now', now), now)
   for (const wrong of ['2026-11-21T09:30:00', '2026-13-45', 'yesterday', '', '12'])
     assert.throws(() => readWhen('from', wrong, now), usage(/from|--from/), wrong)
 })
@@ -64,6 +65,9 @@ test('what no server needs to be asked about is told at once', () => {
     [{ target: { kind: 'redis', stream: 'replay:' } }, /live/],
     [{ target: { kind: 'table', table: 'Robert"; drop' } }, /no name for a table/],
     [{ target: { kind: 'webhook', url: 'http://', mode: 'binary' } }, /no URL/],
+    [{ target: { kind: 'webhook', url: 'ftp://h/', mode: 'binary' } }, /no URL/],
+    [{ target: { kind: 'webhook', url: 'http://me:secret@h/', mode: 'binary' } }, /^The URL of h holds/],
+    [{ target: { kind: 'file', path: '', format: 'jsonl' } }, /no name/],
     [{ id: 'A"b' }, /cannot be called/],
   ]
   for (const [changes, pattern] of wrongs)
@@ -73,4 +77,21 @@ test('what no server needs to be asked about is told at once', () => {
 test('a description is plain JSON', () => {
   const one = description({ source: 'kafka', offsets: [{ partition: 1, from: null, to: 7 }], ratePerSecond: null })
   assert.deepEqual(JSON.parse(JSON.stringify(one)), one)
+})
+
+test('what would change nothing is refused', () => {
+  const read = (more: object) => readDescription({ ...given, ...more }, { id: 'r-1', nowMs: now, directory: '/d' })
+  assert.throws(() => read({ format: 'batch' }), usage(/--format is of a file/))
+  assert.throws(() => read({ into: 'file:x', httpMode: 'batch' }), usage(/--http-mode is of a webhook/))
+  checkTogether({ ...given, type: ['t'], id: 'x', speed: '2x' })
+  checkTogether({ ...given, resume: 'r-1', speed: '2x', rate: 'max', json: true })
+  checkTogether({ ...given, list: true, json: true })
+  assert.throws(
+    () => checkTogether({ ...given, resume: 'r-1', eventSource: ['/s'] }),
+    usage(/--event-source .* --resume/),
+  )
+  assert.throws(() => checkTogether({ ...given, resume: 'r-1', into: 'file:x' }), usage(/--into .* --resume/))
+  assert.throws(() => checkTogether({ ...given, resume: 'r-1', dryRun: true }), usage(/--dry-run/))
+  assert.throws(() => checkTogether({ ...given, discard: 'r-1', speed: '2x' }), usage(/--speed .* --discard/))
+  assert.throws(() => checkTogether({ ...given, resume: 'a', discard: 'b' }), usage(/--discard .* --resume/))
 })

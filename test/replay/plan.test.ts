@@ -23,9 +23,13 @@ const kafka: TopicTimes = {
   timeOf: async (partition, offset) =>
     partition === 0 ? now - (200 - offset) * 60_000 : partition === 2 ? now - hour : null,
 }
-const ledger = (marks: Record<number, number>) => ({
+const ledger = (marks: Record<number, number>, repeated: Record<number, number> = {}) => ({
   query: async () => ({
-    rows: Object.entries(marks).map(([partition, next]) => ({ partition: Number(partition), next: String(next) })),
+    rows: Object.entries(marks).map(([partition, next]) => ({
+      partition: Number(partition),
+      next: String(next),
+      repeated: repeated[Number(partition)]?.toString() ?? null,
+    })),
   }),
 })
 const common = {
@@ -62,6 +66,22 @@ test('auto: what was never stored, and is gone, is told', async () => {
 test('rows alone: up to where the ledger stands', async () => {
   const plan = await planReplay({ ...common, kafka: null, description: describe({ source: 'postgres' }) })
   assert.deepEqual(plan, { cuts: { 0: 150, 2: 50 }, kafka: [] })
+})
+
+test('a group that was taken back: its rows are stored all the same; auto takes from Kafka what is read again', async () => {
+  const session = ledger({ 0: 120, 2: 50 }, { 0: 170 })
+  const rows = await planReplay({ ...common, session, kafka: null, description: describe({ source: 'postgres' }) })
+  assert.deepEqual(rows.cuts, { 0: 170, 2: 50 })
+  const both = await planReplay({ ...common, session, description: describe({ source: 'auto' }) })
+  assert.deepEqual(both, { cuts: { 0: 120, 1: 0, 2: 50 }, kafka: [{ partition: 0, from: 120, to: 200 }] })
+})
+
+test('auto: a ledger that is ahead of Kafka belongs to another log, whose events nobody has stored', async () => {
+  const session = ledger({ 0: 201, 2: 50 })
+  await assert.rejects(
+    planReplay({ ...common, session, description: describe({ source: 'auto' }) }),
+    code('TOPIC_TRUNCATED', /Partition 0 ends at offset 200, and the ledger stands at 201/),
+  )
 })
 
 test('Kafka by time: from so early that no event of the range is missed, to the end of the log', async () => {

@@ -90,6 +90,24 @@ test('pause, another speed, and on', async () => {
   )
 })
 
+test('how long it still takes is reckoned from what it does since its course was set, and not from a pause', async () => {
+  const clock = createClock()
+  const { replay } = begin(clock, memorySource(steady(1000)), memoryTarget(clock), describe({ speed: 1 }))
+  const left = () => Math.round((replay.snapshot().etaMs ?? 0) / 1000)
+  await clock.go(20_000)
+  assert(Math.abs(left() - 80) <= 1, `${left()} s`)
+  replay.pause()
+  await clock.go(3_600_000)
+  replay.resume()
+  await clock.go(3_610_000)
+  assert(Math.abs(left() - 70) <= 1, `${left()} s`)
+  replay.setSpeed(10)
+  await clock.go(3_611_000)
+  assert(Math.abs(left() - 6) <= 1, `${left()} s`)
+  replay.stop()
+  await clock.go()
+})
+
 test('what stands still is noted, in a pause and before a long wait', async () => {
   const clock = createClock()
   const target = memoryTarget(clock)
@@ -199,9 +217,26 @@ test('keys steer it', async () => {
   await clock.go(700)
   assert.equal(at().state, 'running')
   assert((at().atMs as number) >= (atMs as number) + 60_000)
+  assert.throws(() => pressKey(replay, '<'), /no jump backwards/)
+  for (const key of ['\x1b[A', '\x1b[1;5C', 'x']) assert.equal(pressKey(replay, key), null)
+  assert.equal(at().speed, 1)
   pressKey(replay, 'q')
   await clock.go()
   assert.equal((await replay.done).state, 'stopped')
+})
+
+test('a minute back, where an event may come twice; not before the first', async () => {
+  const clock = createClock()
+  const target = memoryTarget(clock, { rewinds: true, knows: false })
+  const { replay } = begin(clock, memorySource(steady(1000)), target, describe({ speed: 'step' }))
+  replay.step(3)
+  await clock.go(10)
+  pressKey(replay, '<')
+  pressKey(replay, 's')
+  await clock.go(20)
+  assert.deepEqual(offsets(target), [0, 1, 2, 0])
+  replay.stop()
+  await clock.go()
 })
 
 /** Ended at any moment and in any way, and gone on with: whatever was noted last, each event is there once. */

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Json } from '../../src/core/json.ts'
+import { keysOf } from '../../src/core/terminal-keys.ts'
 import { defineReducer } from '../../src/define.ts'
 import { readBreakpoint } from '../../src/state/breakpoint.ts'
 import { type DebugOptions, keyBefore, openDebug } from '../../src/state/debug.ts'
-import { firstFace, keysOf, press, renderDebug } from '../../src/state/debug-screen.ts'
+import { firstFace, press, renderDebug } from '../../src/state/debug-screen.ts'
 import type { StoredEvent } from '../../src/state/history.ts'
 import { byTime } from '../../src/state/postgres-history.ts'
 import { at, inOrder, memoryHistory, remembers, same, stored } from './memory-history.ts'
@@ -215,7 +216,7 @@ test('a condition on any member compares as the values do, and no text makes it 
 
 test('keys: several in one piece, arrows, and a condition that is typed', () => {
   const { event } = stored('ord_1', 5, 1, {})
-  assert.deepEqual(keysOf('n\x1b[Cb\x1b'), ['n', '\x1b[C', 'b', '\x1b'])
+  assert.deepEqual(keysOf('n\x1b[Cb\x1bOP\x1b'), ['n', '\x1b[C', 'b', '\x1bOP', '\x1b'])
   const typed = [':', 'd', 'x', '\x7f', 'a', '\r'].reduce(({ face }, key) => press(face, key, { event }), {
     face: firstFace,
     command: null,
