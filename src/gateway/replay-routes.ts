@@ -71,7 +71,13 @@ const byId = z.strictObject({ id: idText })
 const place = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z),([a-z0-9][a-z0-9-]{0,62})$/
 const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  after: z.string().regex(place).optional().describe('What the page before gave as next.'),
+  after: z
+    .string()
+    .regex(place)
+    // A day that is in no calendar is the database's to refuse otherwise.
+    .refine((given) => timeText.safeParse(given.split(',', 1)[0]).success && !given.startsWith('0000'), 'No such time')
+    .optional()
+    .describe('What the page before gave as next.'),
 })
 
 const commandBody = z.discriminatedUnion('action', [

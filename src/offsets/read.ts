@@ -80,9 +80,10 @@ export async function withKafka<T>(
         ),
       ),
       members: groups[0]?.members.length ?? 0,
+      // To Kafka a time below zero is not one: -1 is the end, -2 the beginning.
       at: async (timeMs) =>
         new Map(
-          (await admin.fetchTopicOffsetsByTimestamp(topic, timeMs)).map(({ partition, offset }) => [
+          (await admin.fetchTopicOffsetsByTimestamp(topic, Math.max(0, timeMs))).map(({ partition, offset }) => [
             partition,
             Number(offset),
           ]),
