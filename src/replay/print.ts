@@ -68,11 +68,12 @@ export function estimateText(estimate: Estimate): string {
 
 export function listText(replays: readonly StoredReplay[]): string {
   if (replays.length === 0) return 'There are no replays.\n'
-  const lines = replays.map(({ description, state, saved, savedAt, failure }) => {
+  const lines = replays.map(({ description, state, saved, savedAt, failure, held }) => {
     const { after } = saved?.position ?? { after: null }
     const at = after === null ? 'nowhere yet' : `at ${shownTime(Math.floor(after.micros / 1000))}`
     const events = count(saved?.events ?? 0).padStart(12)
-    return `${description.id.padEnd(24)} ${state.padEnd(9)} ${events} events, ${at}, ${savedAt.toISOString()}  ${targetName(description)}${failure === null ? '' : `\n    ${failure}`}`
+    const how = state === 'running' && !held ? 'interrupted' : state
+    return `${description.id.padEnd(24)} ${how.padEnd(11)} ${events} events, ${at}, ${savedAt.toISOString()}  ${targetName(description)}${failure === null ? '' : `\n    ${failure}`}`
   })
   return `${lines.join('\n')}\n`
 }
