@@ -7,7 +7,7 @@ import type { Progress } from './port.ts'
 import type { Estimate } from './source.ts'
 import type { StoredReplay } from './store.ts'
 
-export const shownSpeed = (speed: Speed): string =>
+const shownSpeed = (speed: Speed): string =>
   speed === 'max' || speed === 'step' ? speed : speed === 1 ? 'real time' : `${speed}x`
 
 export function shownBytes(bytes: number): string {
@@ -19,7 +19,7 @@ export function shownBytes(bytes: number): string {
 }
 
 /** Seconds are enough for people, beyond the first ten. */
-export const shownSpan = (ms: number): string => formatDuration(ms < 10_000 ? ms : Math.round(ms / 1000) * 1000)
+const shownSpan = (ms: number): string => formatDuration(ms < 10_000 ? ms : Math.round(ms / 1000) * 1000)
 
 const barWidth = 20
 

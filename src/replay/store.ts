@@ -78,7 +78,7 @@ export async function insertReplay(
   ])
 }
 
-export async function findReplay(session: Session, id: string): Promise<StoredReplay | null> {
+async function findReplay(session: Session, id: string): Promise<StoredReplay | null> {
   const { rows } = await session.query(`select ${columns} from replays where id = $1`, [id])
   return rows[0] ?? null
 }
