@@ -9,6 +9,7 @@
 import type kafkajs from 'kafkajs'
 import type { KafkaConfig, KafkaMessage } from 'kafkajs'
 import { assert } from '../core/errors.ts'
+import { registerCodecs } from '../flow/consume/codecs.ts'
 import { needKafkajsInsides } from '../flow/consume/kafkajs-insides.ts'
 import { type AbortedTransaction, committedOnly, type FetchedRecord } from './aborted.ts'
 import { createFeed, type Feed } from './feed.ts'
@@ -73,6 +74,7 @@ export async function openKafkaReader(
   signal: AbortSignal,
   fetchBytes = fetchBytesDefault,
 ): Promise<KafkaReader> {
+  registerCodecs()
   const require = needKafkajsInsides('the reader of records')
   const Cluster = require('kafkajs/src/cluster') as new (options: object) => Cluster
   const Batch = require('kafkajs/src/consumer/batch') as new (topic: string, fetched: string, data: object) => Batch

@@ -2,7 +2,6 @@
 import type pg from 'pg'
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
-import { registerCodecs } from '../flow/consume/codecs.ts'
 import { kafkaConfig } from '../process/connect-kafka.ts'
 import { connectPostgres } from '../process/connect-postgres.ts'
 import type { LoadedConsumer } from '../process/load-consumer.ts'
@@ -35,7 +34,6 @@ export async function openSource(
 
   if (settings.kafkaBrokers.length === 0)
     throw new FatalError('SETTINGS_INVALID', 'There is no Kafka in the settings.', 'Set MILLRACE_KAFKA.')
-  registerCodecs()
   const judges: Judge[] = []
   const wantsJudge = select.jsonpath !== null || plan.cuts !== null
   const client: pg.Client | null = wantsJudge ? await connectPostgres(settings, 'millrace replay judge') : null

@@ -10,7 +10,6 @@ import type { KafkaConfig } from 'kafkajs'
 import kafkajs from 'kafkajs'
 import type pg from 'pg'
 import type { ConsumerDefinition } from '../define.ts'
-import { registerCodecs } from '../flow/consume/codecs.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
 import { streamKey } from '../flow/publish/keys.ts'
 import type { RedisClient } from '../process/connect-redis.ts'
@@ -85,7 +84,6 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const target = { consumer, topic, table }
   const startedMs = now()
   const findings = createFindings(options.examplesMax ?? 10)
-  registerCodecs()
   mendKafkajs()
 
   // Before the ledger is read: what Kafka says was settled must be published by then.
