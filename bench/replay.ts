@@ -186,20 +186,24 @@ async function besideLive(world: World, paced: ReplayBenchOptions['paced']): Pro
     ['beside a replay at full speed', 'max'],
   ] as const) {
     const over = new AbortController()
+    let replayed = 0
     const replaying = (async () => {
       for (let turn = 0; rate !== null && !over.signal.aborted; turn++) {
         const id = `live-${process.pid}-${rate}-${turn}`
         const stream = `redis:replay:${id}`
-        await replay(world, id, ['--source', 'postgres', '--rate', rate, '--into', stream]).catch(() => {})
+        replayed += (await replay(world, id, ['--source', 'postgres', '--rate', rate, '--into', stream])).events
         await world.redis.unlink(`replay:${id}`)
       }
     })()
+    // A flow beside a replay that has failed would be a flow alone: told at the end, when both are over.
+    replaying.catch(() => {})
     try {
       found.push([title, await steady(world, contender, paced)])
     } finally {
       over.abort()
       await replaying
     }
+    if (rate !== null) world.say(`  ${title}: ${count(replayed)} events were replayed meanwhile`)
   }
   const alone = found[0]?.[1].committedMs.p99 ?? Number.NaN
   process.stdout.write(

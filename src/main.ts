@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Argument, Command, CommanderError } from 'commander'
 import { explain, FatalError } from './core/errors.ts'
-import { wholeFlag } from './core/flag.ts'
+import { type Flag, wholeFlag } from './core/flag.ts'
 import type { Needed } from './core/settings.ts'
 import type { PartitionsFlags } from './keeper/flags.ts'
 import type { LoadFlags } from './load/flags.ts'
@@ -20,7 +20,7 @@ import type { OffsetsAction } from './offsets/flags.ts'
 import { stackOf } from './process/cause.ts'
 import { loadSettings } from './process/load-settings.ts'
 import type { RejectsFlags } from './rejects/command.ts'
-import type { Flag, RejectsAction } from './rejects/flags.ts'
+import type { RejectsAction } from './rejects/flags.ts'
 import type { ReplayFlags } from './replay/flags.ts'
 import type { SimulateFlags } from './simulate/flags.ts'
 import type { SimulateIo } from './simulate/io.ts'
@@ -56,6 +56,13 @@ function stopSignal(): { readonly first: AbortSignal; readonly second: AbortSign
     process.channel?.unref()
   }
   return { first: first.signal, second: second.signal }
+}
+
+function takes(command: Command, flags: readonly Flag[]): void {
+  for (const { flag, help, standard, many } of flags) {
+    if (many) command.option(flag, help, (given: string, before: string[] = []) => [...before, given])
+    else command.option(flag, help, standard)
+  }
 }
 
 const output = (stream: NodeJS.WriteStream) => ({
@@ -272,10 +279,7 @@ for (const [action, one] of Object.entries(rejectsCommands)) {
   const { argument, summary, flags: options } = one as { argument?: string; summary: string; flags: readonly Flag[] }
   const command = rejects.command(action).description(summary)
   if (argument !== undefined) command.argument(argument)
-  for (const { flag, help, standard, many } of options) {
-    if (many) command.option(flag, help, (given: string, before: string[] = []) => [...before, given])
-    else command.option(flag, help, standard)
-  }
+  takes(command, options)
   command.action(async (...given: unknown[]) => {
     const id = argument === undefined ? undefined : (given[0] as string)
     const flags = given[argument === undefined ? 0 : 1] as RejectsFlags
@@ -334,10 +338,7 @@ const state = program
   .description('what a customer, an order, a subscription was at a time, and how it came to be')
 for (const { action, usage, description, flags: options } of stateCommands) {
   const command = state.command(usage).description(description).addHelpText('after', stateNotes)
-  for (const { flag, help, standard, many } of options) {
-    if (many) command.option(flag, help, (given: string, before: string[] = []) => [...before, given])
-    else command.option(flag, help, standard)
-  }
+  takes(command, options)
   command.action(async (...given: unknown[]) => {
     const subjects = given
       .slice(0, -2)
@@ -373,10 +374,7 @@ const replay = program
   .command('replay')
   .description('send stored events again: into a file, a stream, a topic, a table, a webhook; at any speed')
   .addHelpText('after', replayHelp)
-for (const { flag, help, standard, many } of replayFlags) {
-  if (many) replay.option(flag, help, (given: string, before: string[] = []) => [...before, given])
-  else replay.option(flag, help, standard)
-}
+takes(replay, replayFlags)
 replay.action(async (flags: ReplayFlags) => {
   // What an interrupted replay needs besides, its description says.
   const isNew = flags.resume === undefined && flags.discard === undefined && !flags.list

@@ -49,7 +49,7 @@ const target = z.discriminatedUnion('kind', [
   }),
 ])
 
-export const selectionShape = {
+const selectionShape = {
   consumer: consumerText.default('cloud-events'),
   source: z
     .enum(sources)

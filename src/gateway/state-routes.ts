@@ -104,9 +104,13 @@ export function stateRoutes({ settings, loadConsumer, actor, now }: StateRoutesO
       answers: { 201: { description: 'It is kept.', schema: anything } },
       problems: missing,
       keyed: 'again',
-      async handle({ body, signal }) {
+      async handle({ body, again, signal }) {
         if (body.kind === 'position') {
           const { name, at, consumer } = body
+          const before = again ? await offsets('positions', undefined, consumer, {}, signal) : null
+          const saved = before?.value.find((one: { name: string }) => one.name === name)
+          if (saved !== undefined)
+            return { status: 201, body: { name, source: saved.source, partitions: saved.positions } }
           const { value } = await offsets('save', name, consumer, given({ at }), signal)
           return { status: 201, body: value }
         }

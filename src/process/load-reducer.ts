@@ -17,6 +17,8 @@ export interface LoadedReducer {
 }
 
 const directory = new URL('../../reducers/', import.meta.url)
+/** A file that is changed while the process lives is loaded no second time, so its hash must be that of the text it was loaded from. */
+const loaded = new Map<string, LoadedReducer>()
 
 export function reducerNames(): string[] {
   return readdirSync(directory)
@@ -26,6 +28,8 @@ export function reducerNames(): string[] {
 }
 
 export async function loadReducer(name: string): Promise<LoadedReducer> {
+  const before = loaded.get(name)
+  if (before !== undefined) return before
   const url = new URL(`${name}.ts`, directory)
   if (!/^[a-z0-9-]+$/.test(name) || !existsSync(url)) {
     const guess = nearest(name, reducerNames())
@@ -47,7 +51,9 @@ export async function loadReducer(name: string): Promise<LoadedReducer> {
       'Write `export default defineReducer({ subjects, reduce })`; reducers/order.ts is an example.',
     )
   }
-  return { name, hash: hashOf(url), definition }
+  const reducer = loaded.get(name) ?? { name, hash: hashOf(url), definition }
+  loaded.set(name, reducer)
+  return reducer
 }
 
 export const loadReducers = (): Promise<LoadedReducer[]> => Promise.all(reducerNames().map(loadReducer))

@@ -30,7 +30,9 @@ export function openAutoSource(postgres: ReplaySource, kafka: ReplaySource): Rep
           if (side.head === undefined) await side.more()
         }
         if (events.length > 0) {
-          const share = records.ended && records.share === 0 ? rows.share : (rows.share + records.share) / 2
+          // A side that has nothing to give says nothing of how far the other one is.
+          const shares = [rows, records].filter(({ gives }) => gives).map(({ share }) => share)
+          const share = shares.reduce((sum, one) => sum + one, 0) / shares.length
           yield { events, fromKafka, kafka: null, share }
         }
       }
@@ -66,6 +68,8 @@ class Side {
   events: readonly ReplayEvent[] = []
   at = 0
   share = 0
+  /** It had an event. */
+  gives = false
   ended = false
 
   constructor(reading: Prefetched<SourceBatch>) {
@@ -86,6 +90,7 @@ class Side {
         return
       }
       this.events = batch.events
+      this.gives ||= batch.events.length > 0
       this.at = 0
       this.share = batch.share
     }

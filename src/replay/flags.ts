@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { parseDuration } from '../core/duration.ts'
 import { FatalError } from '../core/errors.ts'
-import { choiceFlag, rateFlag, wrongFlag } from '../core/flag.ts'
+import { choiceFlag, type Flag, rateFlag, row, wrongFlag } from '../core/flag.ts'
 import {
   type HttpMode,
   type OffsetRange,
@@ -38,20 +38,6 @@ export interface ReplayFlags {
   readonly list?: boolean
   readonly json?: boolean
 }
-
-export interface Flag {
-  readonly flag: string
-  readonly help: string
-  readonly standard?: string
-  /** May be given several times. */
-  readonly many?: boolean
-}
-
-const row = (flag: string, help: string, more: { standard?: string; many?: boolean } = {}): Flag => ({
-  flag,
-  help,
-  ...more,
-})
 
 export const replayFlags: readonly Flag[] = [
   row('--consumer <name>', 'whose topic and table', { standard: 'cloud-events' }),

@@ -33,6 +33,8 @@ export interface KafkaSourceOptions {
 
 const batchEvents = 1000
 const decodeRecords = 500
+/** Where so many pieces of a partition in turn hold nothing that is wanted, what there is by then is handed on. */
+const barrenMax = 8
 const rememberedMax = 500_000
 /** Of all partitions together, for one answer each: what is read ahead and what was decoded come on top. */
 const fetchBytesTotal = 24 * 1024 * 1024
@@ -55,9 +57,11 @@ export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
   const { openReader, description, ranges, judges, once } = options
   const decode = createDecode(options)
 
-  async function fill(lane: Lane): Promise<void> {
+  /** False: nothing that is wanted yet, and not the end. */
+  async function fill(lane: Lane): Promise<boolean> {
     const { feed } = lane
-    while (lane.at >= lane.events.length && !lane.ended) {
+    for (let barren = 0; lane.at >= lane.events.length && !lane.ended; barren++) {
+      if (barren === barrenMax) return false
       if (feed.empty) await feed.ready()
       const records: SourceRecord[] = []
       for (let head = feed.head(); head !== undefined && records.length < decodeRecords; head = feed.head()) {
@@ -69,7 +73,7 @@ export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
       if (last === undefined) {
         lane.ended = true
         lane.nextOffset = lane.range.to
-        return
+        break
       }
       let candidates = decode(records)
       for (const judge of judges) {
@@ -85,6 +89,7 @@ export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
       lane.at = 0
       lane.nextOffset = last.offset + 1
     }
+    return true
   }
 
   async function* read(from: Position, signal: AbortSignal): AsyncGenerator<SourceBatch, void, undefined> {
@@ -97,27 +102,27 @@ export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
         const feed = reader.read([{ ...range, from: begin }], expired)
         return { range, feed, events: [], at: 0, micros, nextOffset: begin, ended: false }
       })
-      // Asked all at once: they wait for the same broker.
-      await Promise.all(lanes.map(fill))
       const seen = new Set<string>()
       let events: ReplayEvent[] = []
+      const handedOn = (): SourceBatch => {
+        const batch = { events, fromKafka: events.length, kafka: positionOf(lanes), share: shareOf(lanes) }
+        events = []
+        return batch
+      }
+      // Asked all at once: they wait for the same broker.
+      while (!(await Promise.all(lanes.map(fill))).every(Boolean)) yield handedOn()
       for (;;) {
         signal.throwIfAborted()
         const lane = earliest(lanes)
-        if (lane === null || events.length === batchEvents) {
-          if (events.length > 0) {
-            yield { events, fromKafka: events.length, kafka: positionOf(lanes), share: shareOf(lanes) }
-          }
-          if (lane === null) return
-          events = []
-          continue
-        }
+        if (lane === null) break
+        if (events.length === batchEvents) yield handedOn()
         const event = lane.events[lane.at++] as ReplayEvent
         lane.micros = event.micros
         const isNew = !once || isFirst(seen, event.id)
         if (isNew && (from.after === null || compareKeys(event, from.after) > 0)) events.push(event)
-        if (lane.at >= lane.events.length) await fill(lane)
+        while (lane.at >= lane.events.length && !(await fill(lane))) yield handedOn()
       }
+      if (events.length > 0) yield handedOn()
     } finally {
       await reader.close()
     }
@@ -126,17 +131,23 @@ export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
   async function estimate(signal: AbortSignal): Promise<Estimate> {
     const records = ranges.reduce((sum, { from, to }) => sum + to - from, 0)
     const none: Estimate = { events: 0, bytes: 0, exact: true, postgres: 0, kafka: 0, firstMs: null, lastMs: null }
+    let sampled = 0
+    let bytes = 0
+    let firstMs: number | null = null
+    let lastMs: number | null = null
     for await (const { events } of read({ after: null, kafka: null }, signal)) {
-      const bytes = events.reduce((sum, { entry }) => sum + entry.length, 0) / events.length
-      const firstMs = Math.floor((events[0] as ReplayEvent).micros / 1000)
-      if (events.length < batchEvents) {
-        const lastMs = Math.floor((events.at(-1) as ReplayEvent).micros / 1000)
-        const count = events.length
-        return { ...none, events: count, bytes: Math.round(bytes * count), kafka: count, firstMs, lastMs }
+      for (const { entry, micros } of events) {
+        bytes += entry.length
+        lastMs = Math.floor(micros / 1000)
+        firstMs ??= lastMs
       }
-      return { ...none, events: records, bytes: Math.round(bytes * records), exact: false, kafka: records, firstMs }
+      sampled += events.length
+      if (sampled >= batchEvents) {
+        bytes = Math.round((bytes / sampled) * records)
+        return { ...none, events: records, bytes, exact: false, kafka: records, firstMs }
+      }
     }
-    return none
+    return { ...none, events: sampled, bytes, kafka: sampled, firstMs, lastMs }
   }
 
   return { estimate, read, close: async () => {} }

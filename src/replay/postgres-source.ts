@@ -90,6 +90,9 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
       wake = Promise.withResolvers()
     }
     let resume = () => {}
+    /** Behind the last window, and how much of that was told. */
+    let reachedMs = 0
+    let toldMs = 0
 
     async function fill(): Promise<void> {
       range = await edges(client)
@@ -126,6 +129,7 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
         if (count === 0 && at < range.toMs)
           at = (await edge(client, { fromMs: at, toMs: range.toMs }, 'ASC')) ?? range.toMs
         width = nextWidth(window.toMs - window.fromMs, count)
+        reachedMs = at
         turn()
       }
     }
@@ -148,10 +152,15 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
           for (const { entry } of events) queuedBytes -= entry.length
           if (queuedBytes <= queuedBytesMax) resume()
           turn()
-          yield { events, fromKafka: 0, kafka: null, share: shareAt(range, events.at(-1) as ReplayEvent) }
+          toldMs = Math.floor((events.at(-1) as ReplayEvent).micros / 1000) + 1
+          yield { events, fromKafka: 0, kafka: null, share: shareAt(range, toldMs) }
         } else if (failure !== null) throw failure
         else if (ended) return
-        else await wake.promise
+        else if (reachedMs > toldMs) {
+          // Where nothing fits for long, somebody may want to see it move, or to stop it.
+          toldMs = reachedMs
+          yield { events: [], fromKafka: 0, kafka: null, share: shareAt(range, toldMs) }
+        } else await wake.promise
       }
     } finally {
       ended = true
@@ -190,8 +199,8 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
   return { estimate, read, close: async () => {} }
 }
 
-function shareAt(range: Window | null, { micros }: ReplayEvent): number {
-  return range === null ? 0 : (Math.floor(micros / 1000) + 1 - range.fromMs) / (range.toMs - range.fromMs)
+function shareAt(range: Window | null, toMs: number): number {
+  return range === null ? 0 : (toMs - range.fromMs) / (range.toMs - range.fromMs)
 }
 
 /** Counted, or guessed by the planner where counting takes too long. */

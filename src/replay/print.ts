@@ -7,7 +7,7 @@ import type { Progress } from './port.ts'
 import type { Estimate } from './source.ts'
 import type { StoredReplay } from './store.ts'
 
-export const shownSpeed = (speed: Speed): string =>
+const shownSpeed = (speed: Speed): string =>
   speed === 'max' || speed === 'step' ? speed : speed === 1 ? 'real time' : `${speed}x`
 
 export function shownBytes(bytes: number): string {
@@ -19,7 +19,7 @@ export function shownBytes(bytes: number): string {
 }
 
 /** Seconds are enough for people, beyond the first ten. */
-export const shownSpan = (ms: number): string => formatDuration(ms < 10_000 ? ms : Math.round(ms / 1000) * 1000)
+const shownSpan = (ms: number): string => formatDuration(ms < 10_000 ? ms : Math.round(ms / 1000) * 1000)
 
 const barWidth = 20
 
@@ -68,11 +68,12 @@ export function estimateText(estimate: Estimate): string {
 
 export function listText(replays: readonly StoredReplay[]): string {
   if (replays.length === 0) return 'There are no replays.\n'
-  const lines = replays.map(({ description, state, saved, savedAt, failure }) => {
+  const lines = replays.map(({ description, state, saved, savedAt, failure, held }) => {
     const { after } = saved?.position ?? { after: null }
     const at = after === null ? 'nowhere yet' : `at ${shownTime(Math.floor(after.micros / 1000))}`
     const events = count(saved?.events ?? 0).padStart(12)
-    return `${description.id.padEnd(24)} ${state.padEnd(9)} ${events} events, ${at}, ${savedAt.toISOString()}  ${targetName(description)}${failure === null ? '' : `\n    ${failure}`}`
+    const how = state === 'running' && !held ? 'interrupted' : state
+    return `${description.id.padEnd(24)} ${how.padEnd(11)} ${events} events, ${at}, ${savedAt.toISOString()}  ${targetName(description)}${failure === null ? '' : `\n    ${failure}`}`
   })
   return `${lines.join('\n')}\n`
 }

@@ -19,9 +19,14 @@ export interface StoredReplay {
   readonly actor: string
   readonly begunAt: Date
   readonly savedAt: Date
+  /** Somebody holds the lock of its target: whoever ran it lives. */
+  readonly held: boolean
 }
 
-const columns = 'description, plan, state, saved, failure, actor, begun_at as "begunAt", saved_at as "savedAt"'
+const columns = `description, plan, state, saved, failure, actor, begun_at as "begunAt", saved_at as "savedAt",
+  exists (select from pg_locks l join pg_database d on d.oid = l.database
+    where d.datname = current_database() and l.locktype = 'advisory' and l.objsubid = 2 and l.granted
+      and l.classid::int8 = hashtext('millrace replay')::int8 & 4294967295 and l.objid::int8 = hashtext(target)::int8 & 4294967295) as held`
 
 /** Its text, for a target that keeps the position in its own transactions: id, saved. */
 export const saveSql = 'update replays set saved = $2, saved_at = now() where id = $1'
@@ -73,7 +78,7 @@ export async function insertReplay(
   ])
 }
 
-export async function findReplay(session: Session, id: string): Promise<StoredReplay | null> {
+async function findReplay(session: Session, id: string): Promise<StoredReplay | null> {
   const { rows } = await session.query(`select ${columns} from replays where id = $1`, [id])
   return rows[0] ?? null
 }

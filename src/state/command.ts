@@ -228,7 +228,7 @@ export function instant(option: string, text: string, { now, settings }: StateCo
   )
 }
 
-export function readPlace(text: string): Place {
+function readPlace(text: string): Place {
   const [, time, key] = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z),([0-9a-f-]{36})$/.exec(text) ?? []
   if (time === undefined || key === undefined)
     throw usage(`--after reads '${text}'.`, 'It takes what the page before has told at its end.')

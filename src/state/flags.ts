@@ -1,4 +1,5 @@
 /** The options of `millrace state ...`: what the help says of each. */
+import type { Flag } from '../core/flag.ts'
 
 export type StateAction = 'show' | 'timeline' | 'diff' | 'snapshot' | 'snapshots' | 'restore' | 'debug'
 
@@ -21,25 +22,17 @@ export interface StateFlags {
   readonly json?: boolean
 }
 
-export interface StateFlag {
-  readonly flag: string
-  readonly help: string
-  readonly standard?: string
-  /** May be given more than once. */
-  readonly many?: true
-}
-
 const time = '2026-11-21T09:30:00Z, a date, how long ago (2h), or now'
-const consumer: StateFlag = { flag: '--consumer <name>', help: 'whose table of events', standard: 'cloud-events' }
-const reducer: StateFlag = {
+const consumer: Flag = { flag: '--consumer <name>', help: 'whose table of events', standard: 'cloud-events' }
+const reducer: Flag = {
   flag: '--reducer <name>',
   help: 'a file of reducers/; by default the one whose subjects begin like this',
 }
-const known: StateFlag = {
+const known: Flag = {
   flag: '--known <time>',
   help: 'what was known then: only events that were stored by that time. Uses no snapshot',
 }
-const json: StateFlag = { flag: '--json', help: 'as one JSON value' }
+const json: Flag = { flag: '--json', help: 'as one JSON value' }
 
 /** Told below the help of every command. */
 export const stateNotes = `
@@ -51,7 +44,7 @@ export const stateCommands: readonly {
   readonly action: StateAction
   readonly usage: string
   readonly description: string
-  readonly flags: readonly StateFlag[]
+  readonly flags: readonly Flag[]
 }[] = [
   {
     action: 'show',

@@ -34,7 +34,7 @@ export async function withHistory<T>(
 }
 
 /** In a transaction. */
-export function postgresHistory(session: Session, table: string): History {
+function postgresHistory(session: Session, table: string): History {
   const events = quoted(table)
   let cursors = 0
   return {

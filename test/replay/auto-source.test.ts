@@ -75,6 +75,23 @@ test('both sides in the order of their keys, all of them, from any place on', as
   )
 })
 
+test('how far it is goes by the sides that have something', async () => {
+  const events = Array.from({ length: 4000 }, (_, offset) => ({
+    micros: offset,
+    partition: 0,
+    offset,
+    entry: Buffer.from('{}'),
+  }))
+  const [some, none] = [sourceOf(events, [500], false), sourceOf([], [1], true)]
+  for (const source of [openAutoSource(some, none), openAutoSource(none, some)]) {
+    const shares: number[] = []
+    for await (const { share } of source.read({ after: null, kafka: null }, AbortSignal.timeout(10_000)))
+      shares.push(share)
+    assert((shares[0] as number) < 0.4, `it begins at ${shares[0]}`)
+    assert.deepEqual([shares, shares.at(-1)], [shares.toSorted((a, b) => a - b), 1])
+  }
+})
+
 test('a side that fails ends the other one as well', async () => {
   let closed = false
   const endless: ReplaySource = {

@@ -153,6 +153,42 @@ test('gone on with behind any batch, from what it says of Kafka, the rest comes 
   )
 })
 
+test('where hardly any record is wanted, what there is is handed on in time, and each place is as good to go on from', async () => {
+  const sparse = fc.array(fc.tuple(fc.nat(2), fc.integer({ min: -500, max: 400 }), fc.nat(60)), {
+    minLength: 200,
+    maxLength: 400,
+  })
+  let most = 0
+  await fc.assert(
+    fc.asyncProperty(sparse, fc.integer({ min: 1, max: 3 }), async (steps, chunk) => {
+      const log = logOf(
+        steps.map(([partition, gapMs, n]) => ({ partition, gapMs, id: 60, kind: n === 0 ? 'event' : 'other' })),
+      )
+      const source = sourceOf(log, chunk, false)
+      const whole = (await all(source, start)).map(place)
+      let before = 0
+      let batches = 0
+      let share = 0
+      let after: Position['after'] = null
+      for await (const { events, kafka, share: now } of source.read(start, AbortSignal.timeout(20_000))) {
+        const last = events.at(-1)
+        if (last !== undefined) after = { micros: last.micros, partition: last.partition, offset: last.offset }
+        before += events.length
+        batches++
+        assert(now >= share)
+        share = now
+        assert.deepEqual((await all(source, { after, kafka })).map(place), whole.slice(before))
+      }
+      assert.equal(before, whole.length)
+      most = Math.max(most, batches)
+      const { events, exact } = await source.estimate(AbortSignal.timeout(20_000))
+      assert.deepEqual([events, exact], [whole.length, true])
+    }),
+    { numRuns: 20 },
+  )
+  assert(most > 5, `${most} batches at most`)
+})
+
 test('once: of the copies of an event the first in the order of keys, from any place on', async () => {
   await fc.assert(
     fc.asyncProperty(sent, fc.integer({ min: 1, max: 40 }), fc.nat(), async (records, chunk, at) => {

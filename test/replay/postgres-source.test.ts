@@ -52,11 +52,13 @@ interface Server {
   ended: boolean
   /** The next COPY fails. */
   fails: boolean
+  /** None of the rows is wanted. */
+  barren: boolean
 }
 
 function serverOf(rows: readonly Key[], bytes = 1): Server {
   const sorted = rows.toSorted(compareKeys)
-  const server: Server = { client: {} as pg.Client, windows: [], paused: 0, ended: false, fails: false }
+  const server: Server = { client: {} as pg.Client, windows: [], paused: 0, ended: false, fails: false, barren: false }
   let resumed = Promise.withResolvers<void>()
   resumed.resolve()
   const within = (sql: string) => {
@@ -83,7 +85,7 @@ function serverOf(rows: readonly Key[], bytes = 1): Server {
     if (server.fails) return query.handleError(new Error('the server is away'))
     const { fromMs, toMs, found } = within(sql)
     server.windows.push({ fromMs, toMs, rows: found.length })
-    for (const [index, row] of found.entries()) {
+    for (const [index, row] of server.barren ? [] : found.entries()) {
       if (index % 50 === 0) await turn()
       await resumed.promise
       if (server.ended) return query.handleError(new Error('Connection terminated'))
@@ -166,6 +168,31 @@ test('where nobody takes what has come, the server waits; nothing is lost by tha
   assert(server.paused > 0, 'the server was not told to wait')
   for await (const { events } of reading) got += events.length
   assert.equal(got, count)
+})
+
+test('where no row is wanted, it is told how far the search is', async () => {
+  const hourMicros = 3_600_000_000
+  const all = Array.from({ length: 500 }, (_, offset) => ({
+    micros: begin + offset * hourMicros,
+    partition: 0,
+    offset,
+  }))
+  const server = serverOf(all)
+  server.barren = true
+  const shares: number[] = []
+  for await (const { events, share } of sourceOf(server).read(
+    { after: null, kafka: null },
+    AbortSignal.timeout(20_000),
+  )) {
+    assert.deepEqual(events, [])
+    shares.push(share)
+  }
+  assert(shares.length > 5, `${shares.length} times`)
+  assert.deepEqual(
+    shares,
+    shares.toSorted((a, b) => a - b),
+  )
+  assert((shares.at(-1) as number) <= 1)
 })
 
 test('left early, or called off, the connection is closed; a failure is told behind what came before it', async () => {

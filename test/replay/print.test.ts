@@ -71,9 +71,14 @@ test('a list', () => {
     actor: 'a',
     begunAt: at,
     savedAt: at,
+    held: false,
   }
   assert.match(
     listText([stored]),
     /^r-1 +failed +0 events, nowhere yet, 1970-01-01T00:00:00.000Z {2}stdout of r-1\n {4}DISK_FULL: x\n$/,
   )
+  // Killed, it says nothing of that; the lock that died with it does.
+  const running = { ...stored, state: 'running' as const, failure: null }
+  assert.match(listText([running]), /^r-1 +interrupted /)
+  assert.match(listText([{ ...running, held: true }]), /^r-1 +running /)
 })
