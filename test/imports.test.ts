@@ -64,8 +64,8 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
       /^src\/(core\/|flow\/[^/]+$)/.test(to) || (type && (isPort(to) || to === 'src/flow/settle/settler.ts')),
   ],
   [/^src\/schema\//, ({ to }) => /^src\/(core|schema)\//.test(to)],
-  // Records read without a group, for the wings that do so.
-  [/^src\/records\//, ({ to }) => /^src\/(core\/|records\/|flow\/consume\/kafkajs-insides\.ts$)/.test(to)],
+  // Records read without a group, for the wings that do so, in all codecs.
+  [/^src\/records\//, ({ to }) => /^src\/(core\/|records\/|flow\/consume\/(kafkajs-insides|codecs)\.ts$)/.test(to)],
   // What a fleet looks like: of what it tells, and nothing else.
   [/^src\/live\//, ({ to }) => /^src\/(core|live)\//.test(to)],
   // A process of the fleet runs the flow, and the keeper of its days beside it, and shows itself.
@@ -115,9 +115,7 @@ const exceptions: Readonly<Record<string, string>> = {
   'src/replay/entry.ts -> src/decoders/media-type.ts':
     'bytes that are text become a string, as in the entry of a stream',
   'src/replay/http-message.ts -> src/decoders/media-type.ts': 'which data is JSON',
-  'src/replay/open-source.ts -> src/flow/consume/codecs.ts': 'a reader of its own, which must read all codecs',
   'src/replay/redis-target.ts -> src/flow/publish/classify.ts': 'what an error of Redis means is one table',
-  'src/verify/verify.ts -> src/flow/consume/codecs.ts': 'a reader of its own, which must read all codecs',
   'src/verify/verify.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
 }
 
