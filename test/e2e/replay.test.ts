@@ -14,7 +14,7 @@ import { putOnSmallDisk, whyNoMount } from '../chaos/ground/small-disk.ts'
 import { useStack, type World } from './harness.ts'
 import { millrace } from './millrace.ts'
 import { compare, type Events } from './replayed.ts'
-import { entriesOf, events, killed, linesOf, onAnswer, onItsWay, replay, start } from './replaying.ts'
+import { batchOf, entriesOf, events, killed, linesOf, onAnswer, onItsWay, replay, start } from './replaying.ts'
 import { until } from './until.ts'
 import { openHook } from './webhook.ts'
 
@@ -81,12 +81,7 @@ test('replays', async (t) => {
     const args = ['--into', `file:${path}`, '--format', 'batch', '--id', 'auto-file']
     const result = await replay(world, ...args)
     assert.deepEqual([result.fromPostgres, result.fromKafka], [stored.size, all.size - stored.size])
-    const batch = JSON.parse(readFileSync(path, 'utf8')) as unknown[]
-    compare(
-      batch.map((event) => JSON.stringify(event)),
-      all,
-      'auto-file',
-    )
+    compare(batchOf(path), all, 'auto-file')
   })
 
   for (const [source, expected] of [

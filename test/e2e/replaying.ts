@@ -26,7 +26,24 @@ export async function replay(world: World, ...args: string[]): Promise<Record<st
   return JSON.parse(out)
 }
 
-export const linesOf = (path: string) => readFileSync(path, 'utf8').split('\n').slice(0, -1)
+/** A file of a million events is longer than a string may be. */
+export function linesOf(path: string): string[] {
+  const bytes = readFileSync(path)
+  const lines: string[] = []
+  for (let from = 0, end = bytes.indexOf(10); end >= 0; from = end + 1, end = bytes.indexOf(10, from))
+    lines.push(bytes.toString('utf8', from, end))
+  return lines
+}
+
+/** One JSON array, an event a line: each is JSON, and what stands around them makes the whole JSON. */
+export function batchOf(path: string): string[] {
+  const lines = linesOf(path)
+  assert.deepEqual([lines[0], lines.at(-1)], ['[', ']'])
+  return lines.slice(1, -1).map((line, index, { length }) => {
+    assert.equal(line.endsWith(','), index < length - 1)
+    return index < length - 1 ? line.slice(0, -1) : line
+  })
+}
 
 export async function entriesOf(world: World, stream: string): Promise<string[]> {
   const found = await world.redis.xrange(stream, '-', '+')

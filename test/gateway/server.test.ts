@@ -131,7 +131,14 @@ test('what does not fit the document is refused, with the place of each fault', 
   isProblem(await world.post('/replay', { target: { kind: 'redis', stream: 'replay:full' } }), 507, 'REDIS_FULL')
   for (const path of ['/etc/passwd', '../x', 'a/../../x', '', '.'])
     assert.equal((await world.post('/replay', { target: { kind: 'file', path } })).status, 400, path)
-  for (const query of ['limit=0', 'limit=x', 'limit=1&limit=2', 'after=x', 'after=0000-00-00T00:00:00.000000Z,a', 'page=2'])
+  for (const query of [
+    'limit=0',
+    'limit=x',
+    'limit=1&limit=2',
+    'after=x',
+    'after=0000-00-00T00:00:00.000000Z,a',
+    'page=2',
+  ])
     isProblem(await world.get(`/replay?${query}`), 400, 'REQUEST_INVALID')
   assert.deepEqual((await world.get('/replay')).body.items, [])
   assert.deepEqual(world.faults, [])
