@@ -11,7 +11,7 @@ import type { ReplayDescription } from './description.ts'
 import type { Judge } from './judge.ts'
 import { openKafkaSource } from './kafka-source.ts'
 import type { ReplayPlan } from './plan.ts'
-import { jsonpathJudge, unstoredJudge } from './postgres-judge.ts'
+import { askInTurn, jsonpathJudge, unstoredJudge } from './postgres-judge.ts'
 import { openPostgresSource } from './postgres-source.ts'
 import type { ReplaySource } from './source.ts'
 
@@ -37,8 +37,11 @@ export async function openSource(
   const judges: Judge[] = []
   const wantsJudge = select.jsonpath !== null || plan.cuts !== null
   const client: pg.Client | null = wantsJudge ? await connectPostgres(settings, 'millrace replay judge') : null
-  if (client !== null && select.jsonpath !== null) judges.push(jsonpathJudge(client, select.jsonpath))
-  if (client !== null && plan.cuts !== null) judges.push(unstoredJudge(client, table, topic, plan.cuts))
+  if (client !== null) {
+    const ask = askInTurn(client)
+    if (select.jsonpath !== null) judges.push(jsonpathJudge(ask, select.jsonpath))
+    if (plan.cuts !== null) judges.push(unstoredJudge(ask, table, topic, plan.cuts))
+  }
   const kafka = openKafkaSource({
     openReader: (signal, bytes) => openKafkaReader(kafkaConfig(settings), topic, signal, bytes),
     decoder,

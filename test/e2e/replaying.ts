@@ -23,6 +23,8 @@ export const onAnswer = (all: Events) => (records: Parameters<typeof note>[1], a
 export async function replay(world: World, ...args: string[]): Promise<Record<string, unknown>> {
   const { code, out, err } = await millrace(world.env, 'replay', '--json', '--rate', 'max', ...args)
   assert.equal(code, 0, err)
+  // Of Node, about what we do.
+  assert.doesNotMatch(err, /Warning/)
   return JSON.parse(out)
 }
 
