@@ -88,7 +88,7 @@ test('a replay is begun standing still, stepped, let go, and comes to its end', 
   })()`)
   await eventually('the estimate is told', async () => (await text(tab, '#note')).startsWith('20 events'))
   await tab.evaluate("document.querySelector('[name=how][value=controlled-replay]').click()")
-  await eventually('it has begun', async () => (await text(tab, '#note')).endsWith('has begun.'))
+  await eventually('it has begun', async () => (await text(tab, '#note')).includes(' has begun.'))
   const [id = ''] = (await text(tab, '#note')).split(' ')
   assert.deepEqual(kept.jobs.get(id)?.description.select.types, ['com.bss.order.*', 'com.bss.payment.*'])
   await press(tab, id, 'step')
