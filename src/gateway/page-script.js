@@ -226,7 +226,7 @@ byId('begin').addEventListener('submit', (event) => {
     }
     const begun = await ask('POST', how, body, { 'idempotency-key': key })
     key = newKey()
-    return [`${begun.id} has begun.`, ...begun.warnings].join(' ')
+    return [`${begun.id} has begun.`, ...begun.warnings.map((warning) => `${warning}.`)].join(' ')
   })
 })
 byId('list').addEventListener('click', (event) => {
