@@ -164,7 +164,7 @@ test('replays', async (t) => {
     const reader = await openKafkaReader(
       { brokers: [world.stack.kafka], logLevel: 0 },
       topic,
-      AbortSignal.timeout(60_000),
+      AbortSignal.timeout(600_000),
     )
     const entries: Buffer[] = []
     const last = new Map<string, number>()
