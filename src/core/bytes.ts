@@ -9,22 +9,41 @@ const { copy } = Buffer.prototype
 
 /** Bytes written one after the other into a buffer that grows and belongs to nobody else, so that it can be transferred. */
 export class ByteWriter {
-  #buffer: Uint8Array
+  #buffer: Uint8Array<ArrayBuffer>
   length = 0
 
   constructor(sizeHint: number) {
     this.#buffer = new Uint8Array(sizeHint)
   }
 
+  #room(bytes: number): void {
+    const need = this.length + bytes
+    if (need <= this.#buffer.length) return
+    const larger = new Uint8Array(Math.max(need, this.#buffer.length * 2, 1024))
+    larger.set(this.#buffer.subarray(0, this.length))
+    this.#buffer = larger
+  }
+
   write(from: Uint8Array, start: number, end: number): void {
-    const need = this.length + end - start
-    if (need > this.#buffer.length) {
-      const larger = new Uint8Array(Math.max(need, this.#buffer.length * 2, 1024))
-      larger.set(this.#buffer.subarray(0, this.length))
-      this.#buffer = larger
-    }
+    this.#room(end - start)
     copyBytes(from, start, end, this.#buffer, this.length)
-    this.length = need
+    this.length += end - start
+  }
+
+  byte(value: number): void {
+    this.#room(1)
+    this.#buffer[this.length++] = value
+  }
+
+  append(other: ByteWriter): void {
+    this.write(other.#buffer, 0, other.length)
+  }
+
+  /** Takes back what was written from `start` on. */
+  take(start: number): Buffer {
+    const taken = Buffer.from(this.#buffer.subarray(start, this.length))
+    this.length = start
+    return taken
   }
 
   finish(): Uint8Array {
