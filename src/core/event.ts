@@ -3,6 +3,7 @@
  * cannot (JSON escapes, attributes from headers that need an envelope). Reused for every record of a batch: no object per event is kept.
  */
 import { ByteWriter } from './bytes.ts'
+import { Known } from './known.ts'
 
 export const SOURCE = 0
 export const ID = 1
@@ -10,6 +11,8 @@ export const TYPE = 2
 export const SUBJECT = 3
 export const TENANT = 4
 export const attributeCount = 5
+
+const texts = new Known((text) => text)
 
 export class EventView {
   bytes: Buffer = Buffer.alloc(0)
@@ -33,8 +36,6 @@ export class EventView {
   entryEnd = -1
   /** The envelope as far as `data`. */
   readonly envelope = new ByteWriter(0)
-  /** Routes and metrics both ask, for every event. Nobody asks before the decoder is done. */
-  #type: string | null = null
 
   reset(bytes: Buffer): void {
     this.bytes = bytes
@@ -49,7 +50,6 @@ export class EventView {
     this.entryStart = -1
     this.entryEnd = -1
     this.envelope.length = 0
-    this.#type = null
   }
 
   place(attribute: number, start: number, end: number): void {
@@ -76,6 +76,13 @@ export class EventView {
     return start === -1 ? null : this.bytes.toString('utf8', start, this.at[attribute * 2 + 1])
   }
 
+  /** Routes and metrics ask for every event, and there are few answers. */
+  #recurring(attribute: number): string {
+    const start = this.at[attribute * 2] as number
+    if (start === -1) return this.text(attribute) ?? ''
+    return texts.of(this.bytes, start, this.at[attribute * 2 + 1] as number)
+  }
+
   raw(attribute: number): Buffer | null {
     const start = this.at[attribute * 2] as number
     if (start === -1) return this.own[attribute] ?? null
@@ -94,14 +101,13 @@ export class EventView {
   }
 
   get source(): string {
-    return this.text(SOURCE) ?? ''
+    return this.#recurring(SOURCE)
   }
   get id(): string {
     return this.text(ID) ?? ''
   }
   get type(): string {
-    this.#type ??= this.text(TYPE) ?? ''
-    return this.#type
+    return this.#recurring(TYPE)
   }
   get subject(): string | null {
     return this.text(SUBJECT)
