@@ -41,7 +41,8 @@ export class ByteWriter {
 
   /** Takes back what was written from `start` on. */
   take(start: number): Buffer {
-    const taken = Buffer.from(this.#buffer.subarray(start, this.length))
+    const taken = Buffer.allocUnsafe(this.length - start)
+    copyBytes(this.#buffer, start, this.length, taken, 0)
     this.length = start
     return taken
   }

@@ -3,8 +3,9 @@
  * falls on the place of another takes it, so that no sender can make the table grow.
  */
 
-const places = 256
-const bytesMax = 256
+/** So many that a few dozen hardly ever meet. */
+const placesBits = 12
+const bytesMax = 128
 
 interface Made<T> {
   readonly bytes: Uint8Array
@@ -12,7 +13,7 @@ interface Made<T> {
 }
 
 export class Known<T> {
-  readonly #made: (Made<T> | undefined)[] = new Array(places).fill(undefined)
+  readonly #made: (Made<T> | undefined)[] = new Array(1 << placesBits).fill(undefined)
   readonly #make: (text: string) => T
 
   constructor(make: (text: string) => T) {
@@ -22,7 +23,7 @@ export class Known<T> {
   of(bytes: Buffer, start: number, end: number): T {
     let hash = 0
     for (let at = start; at < end; at++) hash = (Math.imul(hash, 31) + (bytes[at] as number)) | 0
-    const place = hash & (places - 1)
+    const place = Math.imul(hash, 0x9e3779b1) >>> (32 - placesBits)
     const known = this.#made[place]
     if (known !== undefined && isSame(known.bytes, bytes, start, end)) return known.value
     const value = this.#make(bytes.toString('utf8', start, end))
