@@ -7,6 +7,11 @@ export function copyBytes(from: Uint8Array, start: number, end: number, into: Ui
 /** Needs no view of the part, as set() does. */
 const { copy } = Buffer.prototype
 
+/** Printable ASCII without quotation mark and backslash. */
+const plainInJson = new Uint8Array(256).fill(1, 0x20, 0x7f)
+plainInJson[0x22] = 0
+plainInJson[0x5c] = 0
+
 /** Bytes written one after the other into a buffer that grows and belongs to nobody else, so that it can be transferred. */
 export class ByteWriter {
   #buffer: Uint8Array<ArrayBuffer>
@@ -35,8 +40,23 @@ export class ByteWriter {
     this.#buffer[this.length++] = value
   }
 
-  append(other: ByteWriter): void {
-    this.write(other.#buffer, 0, other.length)
+  /** What another one has from `start` on. */
+  append(other: ByteWriter, start = 0): void {
+    this.write(other.#buffer, start, other.length)
+  }
+
+  /** Text that stands in JSON as it is; false, and nothing is written, where some of it does not. */
+  plain(from: Uint8Array, start: number, end: number): boolean {
+    this.#room(end - start)
+    const into = this.#buffer
+    let at = this.length
+    for (let i = start; i < end; i++) {
+      const byte = from[i] as number
+      if (plainInJson[byte] === 0) return false
+      into[at++] = byte
+    }
+    this.length = at
+    return true
   }
 
   /** Takes back what was written from `start` on. */

@@ -94,24 +94,28 @@ function read(record: RecordView, event: EventView): Reject | null {
       return reject('duplicate_attribute', shown(record))
     }
     if (count++ === membersMax) return reject('too_many_attributes')
-    const isPlainValue = isPlain(bytes, start, end)
-    if (!isPlainValue) {
+    const from = envelope.length
+    envelope.byte(from === 0 ? 0x7b : 0x2c)
+    envelope.write(opening, 0, opening.length)
+    if (!envelope.plain(bytes, start, end)) {
       const value = bytes.subarray(start, end)
       if (!isUtf8(value)) return reject('bad_utf8', shown(record))
       if (value.includes(0)) return reject('nul_character', shown(record))
+      const text = Buffer.from(JSON.stringify(value.toString('utf8')))
+      envelope.write(text, 1, text.length - 1)
     }
-    if (role === SCHEMA) {
-      const problem = schemaProblem(bytes, start, end)
-      if (problem !== null) return problem
-    }
+    envelope.byte(0x22)
     if (role === EXTENSION) extensions.push(attribute)
     else {
       startOf[role] = start
       endOf[role] = end
       if (role < TIME) event.place(role, start, end)
+      if (role === SCHEMA) {
+        const problem = schemaProblem(bytes, start, end)
+        if (problem !== null) return problem
+      }
     }
-    writeMember(envelope, opening, bytes, start, end, isPlainValue)
-    if (role > VERSION) writeMember(others, opening, bytes, start, end, isPlainValue)
+    if (role > VERSION) others.append(envelope, from)
   }
   const versionAt = startOf[VERSION] as number
   if (versionAt < 0) return reject('attribute_missing', "'specversion' is missing: there is no ce_specversion.")
@@ -131,6 +135,7 @@ function read(record: RecordView, event: EventView): Reject | null {
   if (others.length > 0) {
     others.byte(0x7d)
     event.extensions = others.take(0)
+    event.extensions[0] = 0x7b
   }
   writeData(event)
   return null
@@ -139,34 +144,6 @@ function read(record: RecordView, event: EventView): Reject | null {
 const shown = ({ bytes, nameStart, nameEnd }: RecordView) =>
   `Header '${bytes.toString('utf8', nameStart, nameEnd).slice(0, 60)}'.`
 const textIn = (bytes: Buffer, role: number) => bytes.toString('utf8', startOf[role], endOf[role])
-
-/** Stands in JSON as it is: printable ASCII without quotation mark and backslash. */
-const plain = new Uint8Array(256).fill(1, 0x20, 0x7f)
-plain[0x22] = 0
-plain[0x5c] = 0
-
-function isPlain(bytes: Buffer, start: number, end: number): boolean {
-  for (let at = start; at < end; at++) if (plain[bytes[at] as number] === 0) return false
-  return true
-}
-
-function writeMember(
-  into: ByteWriter,
-  opening: Uint8Array,
-  bytes: Buffer,
-  start: number,
-  end: number,
-  isPlainValue: boolean,
-): void {
-  into.byte(into.length === 0 ? 0x7b : 0x2c)
-  into.write(opening, 0, opening.length)
-  if (isPlainValue) into.write(bytes, start, end)
-  else {
-    const text = Buffer.from(JSON.stringify(bytes.toString('utf8', start, end)))
-    into.write(text, 1, text.length - 1)
-  }
-  into.byte(0x22)
-}
 
 const contentTypes = new Known((type) => ({ isJson: isJsonType(type), isText: isTextType(type) }))
 /** Null where the event has none. */
