@@ -176,52 +176,82 @@ export class JsonScanner {
 
   #container(): boolean {
     const bytes = this.#bytes
+    const end = this.#end
     const stack = this.#stack
+    let at = this.#at
     let depth = 0
-    // Each turn stands where a value begins; closing brackets are taken in the inner loop.
+    // Each turn stands where a value begins, white space apart; closing brackets are taken in the inner loop.
     for (;;) {
-      this.#space()
-      if (this.#at >= this.#end) return this.#fail('truncated')
-      const byte = bytes[this.#at] as number
+      if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
+      if (at >= end) return this.#failAt(at, 'truncated')
+      const byte = bytes[at] as number
       let closed = true
-      if (byte === 0x7b || byte === 0x5b) {
+      if (byte === 0x22) {
+        at = this.#stringFrom(at)
+        if (at === 0) return false
+      } else if (byte === 0x7b || byte === 0x5b) {
         // One level is the envelope's own.
-        if (depth === depthMax - 1) return this.#fail('too_deep')
+        if (depth === depthMax - 1) return this.#failAt(at, 'too_deep')
         stack[depth++] = byte
-        this.#at++
-        this.#space()
-        const next = bytes[this.#at]
-        if (this.#at < this.#end && next === (byte === 0x7b ? 0x7d : 0x5d)) {
-          this.#at++
+        at++
+        if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
+        if (at < end && bytes[at] === (byte === 0x7b ? 0x7d : 0x5d)) {
+          at++
           depth--
         } else closed = false
-      } else if (byte === 0x22) {
-        if (!this.#string()) return false
-      } else if (this.#scalar(byte) === 0) return false
+      } else {
+        this.#at = at
+        if (this.#scalar(byte) === 0) return false
+        at = this.#at
+      }
 
       if (closed) {
         for (;;) {
-          if (depth === 0) return true
-          this.#space()
-          if (this.#at >= this.#end) return this.#fail('truncated')
-          const mark = bytes[this.#at++]
-          if (mark === 0x2c) break
-          if (mark !== (stack[depth - 1] === 0x7b ? 0x7d : 0x5d)) {
-            this.#at--
-            return this.#fail('not_json')
+          if (depth === 0) {
+            this.#at = at
+            return true
           }
+          if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
+          if (at >= end) return this.#failAt(at, 'truncated')
+          const mark = bytes[at]
+          if (mark === 0x2c) break
+          if (mark !== (stack[depth - 1] === 0x7b ? 0x7d : 0x5d)) return this.#failAt(at, 'not_json')
+          at++
           depth--
         }
+        at++
       }
       if (stack[depth - 1] === 0x7b) {
-        this.#space()
-        if (this.#at >= this.#end || bytes[this.#at] !== 0x22) return this.#fail('not_json')
-        if (!this.#string()) return false
-        this.#space()
-        if (this.#at >= this.#end || bytes[this.#at] !== 0x3a) return this.#fail('not_json')
-        this.#at++
+        if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
+        if (at >= end || bytes[at] !== 0x22) return this.#failAt(at, 'not_json')
+        at = this.#stringFrom(at)
+        if (at === 0) return false
+        if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
+        if (at >= end || bytes[at] !== 0x3a) return this.#failAt(at, 'not_json')
+        at++
       }
     }
+  }
+
+  /** A string without escapes beyond ASCII is one loop; the position after it, or 0. */
+  #stringFrom(from: number): number {
+    const bytes = this.#bytes
+    let at = from + 1
+    while (plainInString[bytes[at] as number] === 1) at++
+    if (bytes[at] === 0x22 && at < this.#end) return at + 1
+    this.#at = from
+    return this.#string() ? this.#at : 0
+  }
+
+  #spaceFrom(at: number): number {
+    this.#at = at
+    this.#space()
+    return this.#at
+  }
+
+  #failAt(at: number, fault: ScanFault): false {
+    this.#at = at
+    return this.#fail(fault)
   }
 
   /** A string from its opening quote to past its closing one; sets #escaped. */
