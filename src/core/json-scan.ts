@@ -125,39 +125,46 @@ export class JsonScanner {
 
   #outermost(): boolean {
     const bytes = this.#bytes
+    const end = this.#end
     const members = this.members
-    this.#at++
-    this.#space()
-    if (bytes[this.#at] === 0x7d && this.#at < this.#end) {
-      this.#at++
+    let at = this.#spaceFrom(this.#at + 1)
+    if (bytes[at] === 0x7d && at < end) {
+      this.#at = at + 1
       return true
     }
     for (;;) {
       const index = members.count
-      if (index === membersMax) return this.#fail('too_many_attributes')
-      if (this.#at >= this.#end || bytes[this.#at] !== 0x22) return this.#fail('not_json')
-      members.keyStart[index] = this.#at + 1
-      if (!this.#string()) return false
-      members.keyEnd[index] = this.#at - 1
+      if (index === membersMax) return this.#failAt(at, 'too_many_attributes')
+      if (at >= end || bytes[at] !== 0x22) return this.#failAt(at, 'not_json')
+      members.keyStart[index] = at + 1
+      this.#escaped = false
+      at = this.#stringFrom(at)
+      if (at === 0) return false
+      members.keyEnd[index] = at - 1
       members.keyEscaped[index] = this.#escaped ? 1 : 0
-      this.#space()
-      if (this.#at >= this.#end || bytes[this.#at] !== 0x3a) return this.#fail('not_json')
-      this.#at++
-      this.#space()
-      const from = this.#at
+      if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
+      if (at >= end || bytes[at] !== 0x3a) return this.#failAt(at, 'not_json')
+      at++
+      if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
+      this.#at = at
       const kind = this.#value()
       if (kind === 0) return false
       const isString = kind === STRING || kind === STRING_ESCAPED
-      members.start[index] = isString ? from + 1 : from
-      members.stop[index] = isString ? this.#at - 1 : this.#at
+      members.start[index] = isString ? at + 1 : at
+      at = this.#at
+      members.stop[index] = isString ? at - 1 : at
       members.kind[index] = kind
       members.count = index + 1
-      this.#space()
-      if (this.#at >= this.#end) return this.#fail('truncated')
-      const byte = bytes[this.#at++]
-      if (byte === 0x7d) return true
-      if (byte !== 0x2c) return this.#fail('not_json')
-      this.#space()
+      if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
+      if (at >= end) return this.#failAt(at, 'truncated')
+      const mark = bytes[at]
+      at++
+      if (mark === 0x7d) {
+        this.#at = at
+        return true
+      }
+      if (mark !== 0x2c) return this.#failAt(at, 'not_json')
+      if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
     }
   }
 
@@ -169,7 +176,13 @@ export class JsonScanner {
       this.#fail('truncated')
       return 0
     }
-    if (first === 0x22) return this.#string() ? (this.#escaped ? STRING_ESCAPED : STRING) : 0
+    if (first === 0x22) {
+      this.#escaped = false
+      const at = this.#stringFrom(this.#at)
+      if (at === 0) return 0
+      this.#at = at
+      return this.#escaped ? STRING_ESCAPED : STRING
+    }
     if (first !== 0x7b && first !== 0x5b) return this.#scalar(first as number)
     return this.#container() ? (first === 0x7b ? OBJECT : ARRAY) : 0
   }
@@ -233,7 +246,7 @@ export class JsonScanner {
     }
   }
 
-  /** A string without escapes beyond ASCII is one loop; the position after it, or 0. */
+  /** A string from its opening quote on; the position after its closing one, or 0. Sets #escaped if it has escapes. Most are a single loop. */
   #stringFrom(from: number): number {
     const bytes = this.#bytes
     let at = from + 1
