@@ -36,6 +36,8 @@ export class EventView {
   entryEnd = -1
   /** The envelope as far as `data`. */
   readonly envelope = new ByteWriter(0)
+  /** Routes and metrics both ask, for every event. Nobody asks before the decoder is done. */
+  #type: string | null = null
 
   reset(bytes: Buffer): void {
     this.bytes = bytes
@@ -50,6 +52,7 @@ export class EventView {
     this.entryStart = -1
     this.entryEnd = -1
     this.envelope.length = 0
+    this.#type = null
   }
 
   place(attribute: number, start: number, end: number): void {
@@ -76,7 +79,7 @@ export class EventView {
     return start === -1 ? null : this.bytes.toString('utf8', start, this.at[attribute * 2 + 1])
   }
 
-  /** Routes and metrics ask for every event, and there are few answers. */
+  /** One of a few texts that are asked for with every event. */
   #recurring(attribute: number): string {
     const start = this.at[attribute * 2] as number
     if (start === -1) return this.text(attribute) ?? ''
@@ -107,7 +110,8 @@ export class EventView {
     return this.text(ID) ?? ''
   }
   get type(): string {
-    return this.#recurring(TYPE)
+    this.#type ??= this.#recurring(TYPE)
+    return this.#type
   }
   get subject(): string | null {
     return this.text(SUBJECT)
