@@ -96,56 +96,58 @@ export class JsonScanner {
     if (end - start >= 3 && bytes[start] === 0xef && bytes[start + 1] === 0xbb && bytes[start + 2] === 0xbf) {
       return 'byte_order_mark'
     }
-    this.#space()
+    this.#at = this.#space(start)
     return this.#at >= end ? 'empty' : null
   }
 
   #finish(): ScanFault | null {
     this.members.end = this.#at
-    this.#space()
+    this.#at = this.#space(this.#at)
     return this.#at < this.#end ? 'trailing_bytes' : null
   }
 
-  #fail(fault: ScanFault): false {
-    this.members.end = this.#at
+  #fail(fault: ScanFault, at = this.#at): false {
+    this.#at = at
+    this.members.end = at
     this.#fault ??= this.#at >= this.#end && fault === 'not_json' ? 'truncated' : fault
     return false
   }
 
-  #space(): void {
+  /** The position of the next byte that is no white space. */
+  #space(from: number): number {
     const bytes = this.#bytes
-    let at = this.#at
+    let at = from
     while (at < this.#end) {
       const byte = bytes[at]
       if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break
       at++
     }
-    this.#at = at
+    return at
   }
 
   #outermost(): boolean {
     const bytes = this.#bytes
     const end = this.#end
     const members = this.members
-    let at = this.#spaceFrom(this.#at + 1)
+    let at = this.#space(this.#at + 1)
     if (bytes[at] === 0x7d && at < end) {
       this.#at = at + 1
       return true
     }
     for (;;) {
       const index = members.count
-      if (index === membersMax) return this.#failAt(at, 'too_many_attributes')
-      if (at >= end || bytes[at] !== 0x22) return this.#failAt(at, 'not_json')
+      if (index === membersMax) return this.#fail('too_many_attributes', at)
+      if (at >= end || bytes[at] !== 0x22) return this.#fail('not_json', at)
       members.keyStart[index] = at + 1
       this.#escaped = false
-      at = this.#stringFrom(at)
+      at = this.#string(at)
       if (at === 0) return false
       members.keyEnd[index] = at - 1
       members.keyEscaped[index] = this.#escaped ? 1 : 0
-      if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
-      if (at >= end || bytes[at] !== 0x3a) return this.#failAt(at, 'not_json')
+      if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+      if (at >= end || bytes[at] !== 0x3a) return this.#fail('not_json', at)
       at++
-      if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
+      if ((bytes[at] as number) <= 0x20) at = this.#space(at)
       this.#at = at
       const kind = this.#value()
       if (kind === 0) return false
@@ -155,16 +157,16 @@ export class JsonScanner {
       members.stop[index] = isString ? at - 1 : at
       members.kind[index] = kind
       members.count = index + 1
-      if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
-      if (at >= end) return this.#failAt(at, 'truncated')
+      if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+      if (at >= end) return this.#fail('truncated', at)
       const mark = bytes[at]
       at++
       if (mark === 0x7d) {
         this.#at = at
         return true
       }
-      if (mark !== 0x2c) return this.#failAt(at, 'not_json')
-      if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
+      if (mark !== 0x2c) return this.#fail('not_json', at)
+      if ((bytes[at] as number) <= 0x20) at = this.#space(at)
     }
   }
 
@@ -178,7 +180,7 @@ export class JsonScanner {
     }
     if (first === 0x22) {
       this.#escaped = false
-      const at = this.#stringFrom(this.#at)
+      const at = this.#string(this.#at)
       if (at === 0) return 0
       this.#at = at
       return this.#escaped ? STRING_ESCAPED : STRING
@@ -195,19 +197,19 @@ export class JsonScanner {
     let depth = 0
     // Each turn stands where a value begins, white space apart; closing brackets are taken in the inner loop.
     for (;;) {
-      if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
-      if (at >= end) return this.#failAt(at, 'truncated')
+      if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+      if (at >= end) return this.#fail('truncated', at)
       const byte = bytes[at] as number
       let closed = true
       if (byte === 0x22) {
-        at = this.#stringFrom(at)
+        at = this.#string(at)
         if (at === 0) return false
       } else if (byte === 0x7b || byte === 0x5b) {
         // One level is the envelope's own.
-        if (depth === depthMax - 1) return this.#failAt(at, 'too_deep')
+        if (depth === depthMax - 1) return this.#fail('too_deep', at)
         stack[depth++] = byte
         at++
-        if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
+        if ((bytes[at] as number) <= 0x20) at = this.#space(at)
         if (at < end && bytes[at] === (byte === 0x7b ? 0x7d : 0x5d)) {
           at++
           depth--
@@ -224,79 +226,55 @@ export class JsonScanner {
             this.#at = at
             return true
           }
-          if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
-          if (at >= end) return this.#failAt(at, 'truncated')
+          if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+          if (at >= end) return this.#fail('truncated', at)
           const mark = bytes[at]
           if (mark === 0x2c) break
-          if (mark !== (stack[depth - 1] === 0x7b ? 0x7d : 0x5d)) return this.#failAt(at, 'not_json')
+          if (mark !== (stack[depth - 1] === 0x7b ? 0x7d : 0x5d)) return this.#fail('not_json', at)
           at++
           depth--
         }
         at++
       }
       if (stack[depth - 1] === 0x7b) {
-        if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
-        if (at >= end || bytes[at] !== 0x22) return this.#failAt(at, 'not_json')
-        at = this.#stringFrom(at)
+        if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+        if (at >= end || bytes[at] !== 0x22) return this.#fail('not_json', at)
+        at = this.#string(at)
         if (at === 0) return false
-        if ((bytes[at] as number) <= 0x20) at = this.#spaceFrom(at)
-        if (at >= end || bytes[at] !== 0x3a) return this.#failAt(at, 'not_json')
+        if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+        if (at >= end || bytes[at] !== 0x3a) return this.#fail('not_json', at)
         at++
       }
     }
   }
 
   /** A string from its opening quote on; the position after its closing one, or 0. Sets #escaped if it has escapes. Most are a single loop. */
-  #stringFrom(from: number): number {
+  #string(from: number): number {
     const bytes = this.#bytes
     let at = from + 1
     while (plainInString[bytes[at] as number] === 1) at++
-    if (bytes[at] === 0x22 && at < this.#end) return at + 1
-    this.#at = from
-    return this.#string() ? this.#at : 0
+    return bytes[at] === 0x22 && at < this.#end ? at + 1 : this.#oddString(at)
   }
 
-  #spaceFrom(at: number): number {
-    this.#at = at
-    this.#space()
-    return this.#at
-  }
-
-  #failAt(at: number, fault: ScanFault): false {
-    this.#at = at
-    return this.#fail(fault)
-  }
-
-  /** A string from its opening quote to past its closing one; sets #escaped. */
-  #string(): boolean {
+  /** The same from the first byte on that is not plain. */
+  #oddString(from: number): number {
     const bytes = this.#bytes
     const end = this.#end
-    let at = this.#at + 1
-    let escaped = false
+    let at = from
     for (;;) {
-      while (plainInString[bytes[at] as number] === 1) at++
-      if (at >= end) {
-        this.#at = end
-        return this.#fail('truncated')
-      }
+      if (at >= end) return this.#bad('truncated', end)
       const byte = bytes[at] as number
-      if (byte === 0x22) {
-        this.#at = at + 1
-        this.#escaped = escaped
-        return true
-      }
+      if (byte === 0x22) return at + 1
       if (byte >= 0x80) {
         this.members.nonAscii = true
         at++
       } else if (byte === 0x5c) {
-        escaped = true
+        this.#escaped = true
         this.#at = at
         at = this.#escape(at)
-        if (at === 0) return false
-      } else {
-        this.#at = at
-        return this.#fail(byte === 0 ? 'nul_character' : 'control_character')
-      }
+        if (at === 0) return 0
+      } else return this.#bad(byte === 0 ? 'nul_character' : 'control_character', at)
+      while (plainInString[bytes[at] as number] === 1) at++
     }
   }
 
@@ -335,8 +313,8 @@ export class JsonScanner {
     }
   }
 
-  #bad(fault: ScanFault): 0 {
-    this.#fail(fault)
+  #bad(fault: ScanFault, at = this.#at): 0 {
+    this.#fail(fault, at)
     return 0
   }
 
