@@ -2,6 +2,7 @@
  * The events of ranges of Kafka's partitions, read without a group and merged by time. Within a partition the order of the log stands: an event that is
  * older than the one before it counts as old as that one. What is no event by the consumer's own decoder is left out, as it is no row either.
  */
+import { ByteWriter } from '../core/bytes.ts'
 import { FatalError } from '../core/errors.ts'
 import { EventView } from '../core/event.ts'
 import { eventId } from '../core/identity.ts'
@@ -179,6 +180,7 @@ function createDecode(options: KafkaSourceOptions): (records: readonly SourceRec
   const { select, id: replayId, fromMs, toMs } = description
   const view = new RecordView()
   const event = new EventView()
+  const written = new ByteWriter(0)
   const fits = matcher(select)
   const keys = select.keys.length === 0 ? null : new Set(select.keys)
   return (records) => {
@@ -203,7 +205,8 @@ function createDecode(options: KafkaSourceOptions): (records: readonly SourceRec
       if ((fromMs !== null && ms < fromMs) || (toMs !== null && ms >= toMs)) continue
       if (keys !== null && (key === null || !keys.has(key.toString('utf8')))) continue
       if (!fits(event as Facts)) continue
-      const own = event.envelope ?? bytes.subarray(event.entryStart, event.entryEnd)
+      event.writeEntry(written)
+      const own = written.take(0)
       const id = judges.length > 0 || once ? eventId(ms, event.source, event.id) : ''
       const entry = markedEntry(own, replayId, event.timed ? null : micros)
       found.push({
