@@ -6,6 +6,8 @@
  *   steady   6,667 events/s over 100 partitions into each of them: latency from due to committed
  *   --poison what one bad record in a thousand costs
  *   --traces what following one event in a hundred costs
+ *   --replay stored events sent again, beside COPY TO and a plain consumer, and beside a live flow
+ *   --state  what the state of a subject at a time costs, with a snapshot and without
  *   --scale  what more of everything costs: replicas, partitions, bytes, rows, days; a backlog, a rebalance, a kill, a cold scan (scale/)
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -22,6 +24,7 @@ import { keepRows, raw } from './contenders/raw.ts'
 import { type Drained, drain } from './drain.ts'
 import { poison } from './poison.ts'
 import { fill } from './produce.ts'
+import { benchReplay } from './replay.ts'
 import { drainTable, steadyTable } from './report.ts'
 import { type PartName, partNames, scale } from './scale/scale.ts'
 import { type Steady, steady } from './steady.ts'
@@ -53,6 +56,9 @@ const help = `npm run bench -- [options]
   --poison       instead of all that: drain as many events with one bad record in a thousand, beside clean ones
   --traces       instead of all that: drain the same events with traces off, and on with one event in a hundred sampled
   --scale        instead of all that: what more of everything costs; --only then takes ${partNames.join(',')}
+  --replay       instead of all that: stored events sent again, beside COPY TO and a plain consumer, and what that does to a live flow
+  --state        instead of all that: the state of a subject with so many events (10000), with a snapshot and without
+  --others N     with --state: events of everybody else on each day (500000)
   --rows N,N     with --scale: sizes of the table (1000000,10000000)
   --backlog N    with --scale: events that wait when the fleet comes back (5000000)
   --set NAME=V   a setting of the replicas, say MILLRACE_LANES=4; may be repeated
@@ -80,6 +86,9 @@ function readArgs(args: readonly string[]) {
         poison: { type: 'boolean', default: false },
         traces: { type: 'boolean', default: false },
         scale: { type: 'boolean', default: false },
+        replay: { type: 'boolean', default: false },
+        state: { type: 'boolean', default: false },
+        others: { type: 'string', default: '500000' },
         rows: { type: 'string', default: '1000000,10000000' },
         backlog: { type: 'string', default: '5000000' },
         profile: { type: 'boolean', default: false },
@@ -94,17 +103,18 @@ function readArgs(args: readonly string[]) {
 
 function readFlags(args: readonly string[]) {
   const given = readArgs(args)
-  const whole = (name: 'rounds' | 'steady' | 'warm' | 'rate' | 'replicas' | 'backlog', min: number) =>
+  const whole = (name: 'rounds' | 'steady' | 'warm' | 'rate' | 'replicas' | 'backlog' | 'others', min: number) =>
     wholeFlag(name, given[name], min)
   return {
     ...given,
     only: given.only?.split(',').map((name) => choiceFlag('only', name, given.scale ? partNames : names)),
-    events: wholeFlag('events', given.events ?? (given.scale ? '500000' : '1000000'), 1),
+    events: wholeFlag('events', given.events ?? (given.state ? '10000' : given.scale ? '500000' : '1000000'), 1),
     rounds: whole('rounds', 1),
     replicas: whole('replicas', 1),
     paced: { rate: whole('rate', 1), warmMs: whole('warm', 0) * 1000, seconds: whole('steady', 0) },
     rows: given.rows.split(',').map((size) => wholeFlag('rows', size, 1)),
     backlog: whole('backlog', 1),
+    others: whole('others', 1),
   }
 }
 
@@ -122,6 +132,13 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
   const at = new Date().toISOString()
   const options = { partitions, signal, say, settings: flags.set }
   try {
+    if (flags.state) {
+      const { state } = await import('./state.ts')
+      const { events, others } = flags
+      // A call is a matter of milliseconds: many of them, however few rounds a drain has.
+      keep(at, 'state', await state({ events, others, rounds: flags.rounds * 10, signal, say }))
+      return 0
+    }
     if (flags.scale) {
       const parts = (flags.only ?? partNames) as PartName[]
       keep(at, 'scale', await scale(options, { ...flags, parts, rate: flags.paced.rate }))
@@ -130,6 +147,7 @@ export async function benchCommand(args: readonly string[], signal: AbortSignal)
     await using world = await openWorld(options)
     if (flags.poison) await poison(world, flags.events, flags.rounds)
     else if (flags.traces) keep(at, 'traces', await traces(world, flags.events, flags.rounds))
+    else if (flags.replay) keep(at, 'replay', await benchReplay(world, flags))
     else keep(at, 'bench', await bench(world, flags))
     return 0
   } catch (error) {

@@ -17,6 +17,7 @@ const types = domains.flatMap((domain) => (verbs[domain] ?? []).map((verb) => `c
 
 const domainOf = (type: string) => type.split('.')[2] ?? ''
 const verbOf = (domain: string) => (type: string) => (domainOf(type) === domain ? (type.split('.')[3] ?? '') : null)
+const familyOf = new Map(types.map((type) => [type, families.get(domainOf(type))]))
 const states = (domain: string) => ({ label: 'state', values: verbs[domain] ?? [], of: verbOf(domain) })
 /** What somebody has to look at: a payment that failed, an invoice in dispute. */
 const errorOf = (type: string) => (/\.(failed|disputed)$/.test(type) ? domainOf(type) : null)
@@ -26,7 +27,7 @@ export default defineConsumer({
   table: 'cloud_events',
   decoder: cloudEvent,
   // com.bss.payment.failed goes to events:payment, anything else to events:cloud.
-  route: ({ type }) => families.get(domainOf(type)) ?? 'events:cloud',
+  route: ({ type }) => familyOf.get(type) ?? families.get(domainOf(type)) ?? 'events:cloud',
   families: ['events:cloud', ...families.values()],
   metrics: [
     { name: 'bss_events_total', help: 'Events stored.' },

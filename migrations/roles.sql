@@ -5,8 +5,8 @@
 -- `grant millrace_fleet to ingest`.
 --
 --   millrace_fleet     `millrace consume`, `doctor`, `verify`
---   millrace_operator  `millrace rejects`, `offsets`, and `partitions list` and `make`
---   millrace_reader    whoever asks for events
+--   millrace_operator  `millrace rejects`, `offsets`, `replay`, `serve`, `state`, and `partitions list` and `make`
+--   millrace_reader    whoever asks for events, also by `millrace state`, and makes no snapshots
 --
 -- What only an owner may do stays with the owner: `millrace migrate`, sealing a day, and dropping or detaching one.
 
@@ -44,9 +44,15 @@ begin
   execute format('grant update (state, state_at, audit_id, redrive_seq) on rejects to %I', operator);
   execute format('grant insert, update on ledger to %I', operator);
   execute format('grant insert on audit to %I', operator);
+  -- Snapshots can be made anew from the events; a saved position that is taken away leaves its offsets in the audit.
+  execute format('grant select, insert, update, delete on state_snapshots to %I', operator);
+  execute format('grant select, insert, delete on saved_positions to %I', operator);
+  -- A replay is noted, and how far it is.
+  execute format('grant select, insert, update on replays to %I', operator);
+  execute format('grant select, insert, update, delete on gateway_jobs, gateway_requests to %I', operator);
 
   -- Rejects hold bytes that nobody has looked at yet: not for every reader.
-  execute format('grant select on cloud_events, ledger, millrace_migrations to %I', reader);
+  execute format('grant select on cloud_events, ledger, millrace_migrations, state_snapshots to %I', reader);
 
   -- A COPY into a day needs the right on that very table. New days take over the grants of the parent; these exist already.
   for name in select i.inhrelid::regclass::text from pg_inherits i where i.inhparent = 'cloud_events'::regclass loop

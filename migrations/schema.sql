@@ -32,6 +32,27 @@ create table cloud_events (
 partition by RANGE (id);
 CREATE INDEX cloud_events_type_event_time_idx ON cloud_events USING btree (type, event_time);
 
+create table gateway_jobs (
+  id text collate "C" not null,
+  description jsonb not null,
+  wanted text collate "C" not null,
+  failure text,
+  made_at timestamp with time zone not null default now(),
+  constraint gateway_jobs_pkey PRIMARY KEY (id),
+  constraint gateway_jobs_wanted CHECK (wanted = ANY (ARRAY['running'::text, 'paused'::text, 'stopped'::text]))
+);
+CREATE INDEX gateway_jobs_made_at_id_idx ON gateway_jobs USING btree (made_at, id);
+
+create table gateway_requests (
+  key text collate "C" not null,
+  request_hash text collate "C" not null,
+  status smallint,
+  body json,
+  made_at timestamp with time zone not null default now(),
+  constraint gateway_requests_pkey PRIMARY KEY (key)
+);
+CREATE INDEX gateway_requests_made_at_idx ON gateway_requests USING btree (made_at);
+
 create table ledger (
   consumer text collate "C" not null,
   topic text collate "C" not null,
@@ -92,6 +113,50 @@ create table rejects (
 );
 CREATE UNIQUE INDEX rejects_consumer_redrive_seq_idx ON rejects USING btree (consumer, redrive_seq) WHERE redrive_seq IS NOT NULL;
 CREATE INDEX rejects_consumer_state_rejected_at_idx ON rejects USING btree (consumer, state, rejected_at);
+
+create table replays (
+  id text collate "C" not null,
+  target text collate "C" not null,
+  description jsonb not null,
+  plan jsonb not null,
+  state text collate "C" not null default 'running'::text,
+  saved jsonb,
+  failure text,
+  actor text collate "C" not null,
+  begun_at timestamp with time zone not null default now(),
+  saved_at timestamp with time zone not null default now(),
+  constraint replays_pkey PRIMARY KEY (id),
+  constraint replays_state CHECK (state = ANY (ARRAY['running'::text, 'stopped'::text, 'failed'::text, 'done'::text, 'cancelled'::text]))
+)
+with (fillfactor=50);
+CREATE UNIQUE INDEX replays_target_idx ON replays USING btree (target) WHERE state = ANY (ARRAY['running'::text, 'stopped'::text, 'failed'::text]);
+
+create table saved_positions (
+  consumer text collate "C" not null,
+  topic text collate "C" not null,
+  name text collate "C" not null,
+  saved_at timestamp with time zone not null default now(),
+  actor text collate "C" not null,
+  source text collate "C" not null,
+  topic_id text collate "C",
+  positions jsonb not null,
+  constraint saved_positions_pkey PRIMARY KEY (consumer, topic, name)
+);
+
+create table state_snapshots (
+  events_table text collate "C" not null,
+  reducer text collate "C" not null,
+  subject text collate "C" not null,
+  hash text collate "C" not null,
+  at timestamp with time zone not null,
+  first_time timestamp with time zone,
+  events bigint not null,
+  counts jsonb not null,
+  state json not null,
+  made_at timestamp with time zone not null default now(),
+  made_by text collate "C" not null,
+  constraint state_snapshots_pkey PRIMARY KEY (events_table, reducer, subject, hash, at)
+);
 
 CREATE OR REPLACE PROCEDURE millrace_advance(IN consumer text, IN topic text, IN partitions integer[], IN expected bigint[], IN next bigint[], IN stored integer[], IN rejected integer[], IN duplicated integer[], IN skipped integer[], IN published bigint[], IN streams jsonb[])
  LANGUAGE plpgsql
@@ -228,6 +293,12 @@ comment on column cloud_events.event_id is 'The CloudEvents attribute id, unique
 comment on column cloud_events.extensions is 'Extension attributes that have no column of their own.';
 comment on column cloud_events.kafka_offset is 'With kafka_topic and kafka_partition: the record that made this row.';
 comment on column cloud_events.data_bytes is 'Data that is no JSON, byte for byte; its type is extensions->>''datacontenttype''.';
+comment on table gateway_jobs is 'Replays that somebody has asked the server for, one row each; how far they are says replays. After a restart it goes on with those that are wanted.';
+comment on column gateway_jobs.description is 'Written before the replay begins, and again when its speed is changed.';
+comment on column gateway_jobs.wanted is 'stopped: not before somebody asks for it.';
+comment on column gateway_jobs.failure is 'Why it could not be begun or gone on with; how a replay that ran has failed says replays.';
+comment on table gateway_requests is 'Requests with an Idempotency-Key, and what was answered; for a day.';
+comment on column gateway_requests.status is 'Null: it is under way, or the server died at it.';
 comment on table ledger is 'How far each partition of a consumer is. Changed in the same transaction as the rows it counts, by millrace_advance only.';
 comment on column ledger.start_offset is 'First Kafka offset this ledger ever covered.';
 comment on column ledger.next_offset is 'First Kafka offset not yet persisted: everything from start_offset up to here is a row, a reject, a duplicate or a skip.';
@@ -250,3 +321,13 @@ comment on column rejects.tenant_id is 'The tenant, where the decoder got far en
 comment on column rejects.redrive_of is 'The reject whose redrive this is.';
 comment on column rejects.audit_id is 'The action that gave it its state.';
 comment on column rejects.redrive_seq is 'Its place among all redriven rejects of the consumer: below the offset committed in Kafka means sent.';
+comment on table replays is 'Replays and how far they are: one row each, updated every second while it runs. Events of a replay bear its id in the extension replayid.';
+comment on column replays.plan is 'What was settled when it began: which offsets of Kafka belong to it, and below which ones rows do.';
+comment on column replays.state is 'running also where whoever ran it has died: then nobody holds its lock.';
+comment on column replays.saved is 'Its position, and what its target has to know to go on there.';
+comment on table saved_positions is 'Positions of a consumer in a topic under a name: written by `millrace offsets save`, gone back to by `millrace offsets restore`.';
+comment on column saved_positions.positions is 'Partition to offset: the first record that comes next, {"0": 1234}.';
+comment on table state_snapshots is 'The state of a subject with all its events up to an instant. Right as long as the subject has as many events up to there as are counted here.';
+comment on column state_snapshots.hash is 'Of the reducer''s text: a changed reducer does not use what another one has folded.';
+comment on column state_snapshots.first_time is 'Of the first event in it; null: there was none.';
+comment on column state_snapshots.counts is 'Events of the subject by day, {"2026-11-21": 3}, up to the instant, of the days that were kept.';

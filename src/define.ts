@@ -1,8 +1,11 @@
-/** All that a consumer file imports besides decoders: what to read, how to read it, where it goes. */
+/** All that a consumer file imports besides decoders: what to read, how to read it, where it goes. And all that a reducer file imports. */
 import { type BusinessMetric, checkBusiness } from './core/business.ts'
 import type { EventView, RoutedEvent } from './core/event.ts'
+import type { Json } from './core/json.ts'
 import type { RecordView } from './core/record.ts'
 import type { Verdict } from './core/verdict.ts'
+
+export type { Json } from './core/json.ts'
 
 /** Bytes in, verdict out; a good event is left in `event`. Pure: no clock, no I/O, no state beyond its own scratch space. */
 export interface Decoder {
@@ -34,3 +37,40 @@ export function defineConsumer(definition: ConsumerDefinition): ConsumerDefiniti
   checkBusiness(definition.metrics ?? [])
   return Object.freeze({ ...definition })
 }
+
+/** An event as a reducer sees it: what its producer said, and nothing of when or where it was stored. */
+export interface ReducedEvent {
+  /** The key of its row. */
+  readonly key: string
+  readonly source: string
+  readonly id: string
+  readonly type: string
+  readonly subject: string
+  /** 2026-11-21T09:30:00.000000Z: always UTC and microseconds, so that times can be compared as texts. */
+  readonly time: string
+  readonly tenant: string | null
+  /** Null: there is none, or it is no JSON. Numbers are JavaScript's. */
+  readonly data: Json
+  /** Data that is no JSON. */
+  readonly dataBase64: string | null
+  readonly extensions: Readonly<Record<string, Json>>
+}
+
+/** Folds the events of one subject into what it is: pure, plain JSON in and out. Before its first event a subject is null. */
+export interface ReducerDefinition<State extends Json = Json> {
+  /** How subjects of this kind begin: `ord_`. */
+  readonly subjects: readonly string[]
+  /** `state` is frozen: answer a new one, or the same for events that change nothing. */
+  readonly reduce: (state: State | null, event: ReducedEvent) => State | null
+}
+
+export function defineReducer<State extends Json>(definition: ReducerDefinition<State>): ReducerDefinition {
+  if (definition.subjects.length === 0 || definition.subjects.includes('')) {
+    throw new TypeError("subjects: say how they begin, as in ['ord_']")
+  }
+  return Object.freeze({ ...definition }) as unknown as ReducerDefinition
+}
+
+/** The members of a JSON object; none where it is anything else. */
+export const fieldsOf = (data: Json): Readonly<Record<string, Json>> =>
+  data !== null && typeof data === 'object' && !Array.isArray(data) ? (data as Readonly<Record<string, Json>>) : {}

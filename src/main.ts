@@ -3,6 +3,7 @@
  *
  * Exit codes: 0 done, 1 failed (one line says why and what to do), 2 the command line or the settings are wrong.
  */
+import { randomUUID } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, hostname } from 'node:os'
@@ -10,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Argument, Command, CommanderError } from 'commander'
 import { explain, FatalError } from './core/errors.ts'
-import { wholeFlag } from './core/flag.ts'
+import { type Flag, wholeFlag } from './core/flag.ts'
 import type { Needed } from './core/settings.ts'
 import type { PartitionsFlags } from './keeper/flags.ts'
 import type { LoadFlags } from './load/flags.ts'
@@ -19,13 +20,15 @@ import type { OffsetsAction } from './offsets/flags.ts'
 import { stackOf } from './process/cause.ts'
 import { loadSettings } from './process/load-settings.ts'
 import type { RejectsFlags } from './rejects/command.ts'
-import type { Flag, RejectsAction } from './rejects/flags.ts'
+import type { RejectsAction } from './rejects/flags.ts'
+import type { ReplayFlags } from './replay/flags.ts'
 import type { SimulateFlags } from './simulate/flags.ts'
 import type { SimulateIo } from './simulate/io.ts'
 import type { PostgresFlags } from './simulate/postgres-flags.ts'
 import type { RedisFlags } from './simulate/redis-flags.ts'
 import type { StackAction, StackFlags } from './stack/flags.ts'
 import type { StartFlags } from './start/flags.ts'
+import type { StateFlags } from './state/flags.ts'
 import type { TopFlags } from './top/flags.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -53,6 +56,13 @@ function stopSignal(): { readonly first: AbortSignal; readonly second: AbortSign
     process.channel?.unref()
   }
   return { first: first.signal, second: second.signal }
+}
+
+function takes(command: Command, flags: readonly Flag[]): void {
+  for (const { flag, help, standard, many } of flags) {
+    if (many) command.option(flag, help, (given: string, before: string[] = []) => [...before, given])
+    else command.option(flag, help, standard)
+  }
 }
 
 const output = (stream: NodeJS.WriteStream) => ({
@@ -269,10 +279,7 @@ for (const [action, one] of Object.entries(rejectsCommands)) {
   const { argument, summary, flags: options } = one as { argument?: string; summary: string; flags: readonly Flag[] }
   const command = rejects.command(action).description(summary)
   if (argument !== undefined) command.argument(argument)
-  for (const { flag, help, standard, many } of options) {
-    if (many) command.option(flag, help, (given: string, before: string[] = []) => [...before, given])
-    else command.option(flag, help, standard)
-  }
+  takes(command, options)
   command.action(async (...given: unknown[]) => {
     const id = argument === undefined ? undefined : (given[0] as string)
     const flags = given[argument === undefined ? 0 : 1] as RejectsFlags
@@ -302,24 +309,128 @@ const { offsetsCommands } = await import('./offsets/flags.ts')
 const offsets = program
   .command('offsets')
   .description('where the partitions stand, and a decision about where they go on')
-for (const [action, { summary, flags: options }] of Object.entries(offsetsCommands)) {
-  const command = offsets.command(action).description(summary)
+for (const [action, one] of Object.entries(offsetsCommands)) {
+  const { argument, summary, flags: options } = one as (typeof offsetsCommands)['save']
+  const command = offsets.command(argument === undefined ? action : `${action} ${argument}`).description(summary)
   for (const [flag, help, standard] of options) command.option(flag, help, standard)
-  command.action(async ({ consumer: name, ...flags }: OffsetsFlags & { consumer: string }) => {
+  command.action(async (...given: unknown[]) => {
+    const { consumer: name, ...flags } = command.opts<OffsetsFlags & { consumer: string }>()
     const { settings } = settingsFor(['kafkaBrokers', 'postgresUrl', 'redisUrls'])
     const { loadConsumer } = await import('./process/load-consumer.ts')
     const { offsetsCommand } = await import('./offsets/command.ts')
     const { operator } = await import('./schema/audit.ts')
-    process.exitCode = await offsetsCommand(action as OffsetsAction, flags, {
+    const named = argument === undefined ? undefined : (given[0] as string)
+    process.exitCode = await offsetsCommand(action as OffsetsAction, named, flags, {
       settings,
       consumer: await loadConsumer(name),
       actor: operator(),
       now: Date.now,
       signal: stopSignal().first,
       write,
+      writeError,
     })
   })
 }
+
+const { stateCommands, stateNotes } = await import('./state/flags.ts')
+const state = program
+  .command('state')
+  .description('what a customer, an order, a subscription was at a time, and how it came to be')
+for (const { action, usage, description, flags: options } of stateCommands) {
+  const command = state.command(usage).description(description).addHelpText('after', stateNotes)
+  takes(command, options)
+  command.action(async (...given: unknown[]) => {
+    const subjects = given
+      .slice(0, -2)
+      .flat()
+      .filter((one) => one !== undefined) as string[]
+    const flags = command.opts<StateFlags>()
+    const { settings } = settingsFor(['postgresUrl'])
+    const { loadConsumer } = await import('./process/load-consumer.ts')
+    const { stateCommand } = await import('./state/command.ts')
+    const { operator } = await import('./schema/audit.ts')
+    // `| head` has seen enough.
+    process.stdout.once('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+    const context = {
+      settings,
+      consumer: await loadConsumer(flags.consumer),
+      actor: operator(),
+      now: Date.now,
+      signal: stopSignal().first,
+      write,
+      writeError,
+    }
+    if (action === 'debug') {
+      const { debugCommand } = await import('./state/debug-command.ts')
+      const { stdin, stdout } = process
+      process.exitCode = await debugCommand(subjects[0], flags, { ...context, stdin, stdout: output(stdout) })
+    } else process.exitCode = await stateCommand(action, subjects, flags, context)
+  })
+}
+
+const { serveHelp } = await import('./gateway/serve-help.ts')
+const { replayFlags, replayHelp } = await import('./replay/flags.ts')
+const replay = program
+  .command('replay')
+  .description('send stored events again: into a file, a stream, a topic, a table, a webhook; at any speed')
+  .addHelpText('after', replayHelp)
+takes(replay, replayFlags)
+replay.action(async (flags: ReplayFlags) => {
+  // What an interrupted replay needs besides, its description says.
+  const isNew = flags.resume === undefined && flags.discard === undefined && !flags.list
+  const { settings } = settingsFor([
+    'postgresUrl',
+    ...(isNew && (flags.source !== 'postgres' || flags.into.startsWith('kafka:')) ? (['kafkaBrokers'] as const) : []),
+    ...(isNew && flags.into.startsWith('redis:') ? (['redisUrls'] as const) : []),
+  ])
+  const { replayCommand } = await import('./replay/command.ts')
+  const { keyboardOf, slowOutput } = await import('./replay/terminal.ts')
+  const { loadConsumer } = await import('./process/load-consumer.ts')
+  const { operator } = await import('./schema/audit.ts')
+  const { stderr, stdin } = process
+  const terminal = stderr.isTTY === true && flags.json !== true
+  const day = new Date(Date.now()).toISOString().slice(0, 10)
+  process.exitCode = await replayCommand(
+    flags,
+    {
+      settings,
+      loadConsumer,
+      actor: operator(),
+      now: Date.now,
+      clock: { steadyMs: () => performance.now(), sleep: (ms, signal) => sleep(ms, undefined, { signal }) },
+      stdout: slowOutput(process.stdout),
+      directory: process.cwd(),
+      newId: `r-${day}-${randomUUID().slice(0, 8)}`,
+      signal: stopSignal().first,
+    },
+    { write, writeError, terminal, columns: () => stderr.columns ?? 80, keyboard: terminal ? keyboardOf(stdin) : null },
+  )
+})
+
+program
+  .command('serve')
+  .description('replays, state at a time, offsets and debug sessions over HTTP, until Ctrl-C')
+  .addHelpText('after', serveHelp)
+  .action(async () => {
+    const { settings } = settingsFor(['postgresUrl', 'kafkaBrokers', 'redisUrls'])
+    const { serve } = await import('./gateway/serve.ts')
+    const { loadConsumer } = await import('./process/load-consumer.ts')
+    const { createLogger } = await import('./process/log.ts')
+    const { operator } = await import('./schema/audit.ts')
+    process.exitCode = await serve({
+      settings,
+      loadConsumer,
+      version,
+      actor: operator(),
+      now: Date.now,
+      clock: { steadyMs: () => performance.now(), sleep: (ms, signal) => sleep(ms, undefined, { signal }) },
+      newId: (kind) => `${kind}-${new Date(Date.now()).toISOString().slice(0, 10)}-${randomUUID().slice(0, 8)}`,
+      directory: process.cwd(),
+      signal: stopSignal().first,
+      write,
+      log: createLogger({ settings, terminal: process.stderr.isTTY }),
+    })
+  })
 
 /** What the commands that run everything on this machine are told of it. */
 function machine() {

@@ -25,7 +25,7 @@ function edgesOf(from: string, text: string): Edge[] {
   })
 }
 
-const files = ['src', 'consumers'].flatMap((folder) =>
+const files = ['src', 'consumers', 'reducers'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .filter((file) => /\.m?ts$|\.mjs$/.test(file))
     .map((file) => join(folder, file)),
@@ -35,7 +35,7 @@ const edges = [...texts].flatMap(([file, text]) => edgesOf(file, text))
 
 // --- arrows -------------------------------------------------------------------------------------------------------------------------------------
 
-const isOurs = (path: string) => /^(src|consumers|test|bench|bin)\//.test(path)
+const isOurs = (path: string) => /^(src|consumers|reducers|test|bench|bin)\//.test(path)
 const rooms = ['consume', 'decode', 'persist', 'publish', 'settle']
 const isPort = (path: string) => rooms.some((room) => path === `src/flow/${room}/port.ts`)
 
@@ -43,6 +43,7 @@ const isPort = (path: string) => rooms.some((room) => path === `src/flow/${room}
 const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] = [
   // A JSON Schema may be a file beside it.
   [/^consumers\//, ({ to }) => /^(src\/define\.ts$|src\/decoders\/|consumers\/.*\.json$)/.test(to)],
+  [/^reducers\//, ({ to }) => to === 'src/define.ts' || to.startsWith('reducers/')],
   [/^src\/core\//, ({ to }) => to.startsWith('src/core/')],
   // Only what tells a mistake in a consumer file is more than a type.
   [/^src\/define\.ts$/, ({ to, type }) => to.startsWith('src/core/') && (type || to === 'src/core/business.ts')],
@@ -63,6 +64,8 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
       /^src\/(core\/|flow\/[^/]+$)/.test(to) || (type && (isPort(to) || to === 'src/flow/settle/settler.ts')),
   ],
   [/^src\/schema\//, ({ to }) => /^src\/(core|schema)\//.test(to)],
+  // Records read without a group, for the wings that do so, in all codecs.
+  [/^src\/records\//, ({ to }) => /^src\/(core\/|records\/|flow\/consume\/(kafkajs-insides|codecs)\.ts$)/.test(to)],
   // What a fleet looks like: of what it tells, and nothing else.
   [/^src\/live\//, ({ to }) => /^src\/(core|live)\//.test(to)],
   // A process of the fleet runs the flow, and the keeper of its days beside it, and shows itself.
@@ -76,14 +79,20 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
   [/^src\/load\//, ({ to }) => /^src\/((core|simulate|stack|start|verify|load|live)\/|process\/connect-)/.test(to)],
   // It finds the fleet of `npm start` by what that leaves beside its servers.
   [/^src\/top\//, ({ to }) => /^src\/((core|live|top)\/|stack\/(state|fleet|lock)\.)/.test(to)],
+  // The faces of replay, state and offsets for a network.
+  [
+    /^src\/gateway\//,
+    ({ to }) => /^src\/((core|schema|replay|state|offsets|gateway)\/|process\/(connect|load)-)/.test(to),
+  ],
   [/^src\/main\.ts$/, ({ to }) => !to.startsWith('test/')],
-  // Every other wing: core, ports, the schema, how to connect; never a room's inside, never another wing. Whoever makes a client of kafkajs mends it
+  // Every other wing: core, ports, the schema, records, how to connect; never a room's inside, never another wing. Whoever makes a client of kafkajs mends it
   // first, and whoever reaches into it asks which one it is.
   [
     /^src\/(\w+)\//,
     ({ from, to, type }) => {
       const [, wing] = from.split('/')
-      if (to.startsWith(`src/${wing}/`) || /^src\/(core|schema)\//.test(to) || to === 'src/define.ts') return true
+      if (to.startsWith(`src/${wing}/`) || /^src\/(core|schema|records)\//.test(to) || to === 'src/define.ts')
+        return true
       if (/^src\/flow\/consume\/kafkajs-(mend|insides)\.ts$/.test(to)) return true
       return /^src\/process\/(connect|load|rights)-/.test(to) || (type && isPort(to))
     },
@@ -98,11 +107,15 @@ const exceptions: Readonly<Record<string, string>> = {
   'src/start/prepare.ts -> src/flow/consume/kafkajs-mend.ts': 'whoever makes a client of kafkajs mends it first',
   'src/simulate/kafka.ts -> src/flow/consume/codecs.ts': 'the names of the codecs it can send with',
   'src/simulate/record-batch.ts -> src/flow/consume/codecs.ts': 'the codecs it sends with',
-  'src/offsets/command.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
-  'src/offsets/command.ts -> src/flow/publish/redis.ts': 'how far the streams are, asked as publish/ asks',
+  'src/offsets/decide.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
+  'src/offsets/decide.ts -> src/flow/publish/redis.ts': 'how far the streams are, asked as publish/ asks',
   'src/offsets/read.ts -> src/flow/consume/kafkajs-topic-id.ts': 'the one request that tells which topic it is',
-  'src/offsets/read.ts -> src/verify/kafka-reader.ts': 'records without a group: how old is the first that waits',
-  'src/verify/verify.ts -> src/flow/consume/codecs.ts': 'a reader of its own, which must read all codecs',
+  'src/gateway/page.ts -> src/live/colours.ts': 'the pages have the same colours',
+  'src/state/debug-command.ts -> src/live/screen.ts': 'how frames are drawn in place',
+  'src/replay/entry.ts -> src/decoders/media-type.ts':
+    'bytes that are text become a string, as in the entry of a stream',
+  'src/replay/http-message.ts -> src/decoders/media-type.ts': 'which data is JSON',
+  'src/replay/redis-target.ts -> src/flow/publish/classify.ts': 'what an error of Redis means is one table',
   'src/verify/verify.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',
 }
 
@@ -129,7 +142,8 @@ const packages: Readonly<Record<string, RegExp>> = {
   piscina: /^src\/flow\/decode\/(piscina|worker)\.ts$/,
   snappy: /^src\/core\/codecs\.ts$/,
   'lz4-napi': /^src\/core\/codecs\.ts$/,
-  zod: /^src\/core\/settings[^/]*\.ts$/,
+  zod: /^src\/(core\/settings[^/]*|gateway\/(openapi|route|server|describe|[a-z]+-(routes|schemas)))\.ts$/,
+  fastify: /^src\/gateway\/server\.ts$/,
   'prom-client': /^src\/core\/registry\.ts$/,
   pino: /^src\/process\/log\.ts$/,
   commander: /^src\/main\.ts$/,
@@ -140,6 +154,7 @@ const packageExceptions: Readonly<Record<string, string>> = {
   'src/simulate/command.ts -> kafkajs': 'the same',
   'src/start/prepare.ts -> kafkajs': 'the same',
   'src/verify/verify.ts -> kafkajs': 'the same',
+  'src/replay/command.ts -> pg': "which errors are the server's",
   'src/verify/command.ts -> pg': 'how int8 is read, for the whole of its connection',
 }
 
@@ -149,6 +164,7 @@ const builtins: Readonly<Record<string, readonly string[]>> = {
   'src/decoders/': ['node:buffer'],
   'src/define.ts': [],
   'consumers/': [],
+  'reducers/': [],
 }
 
 function forbiddenPackage({ from, to, type }: Edge): boolean {
@@ -261,7 +277,9 @@ const f = await import('./f.ts')
     ['src/process/lifecycle.ts', 'src/main.ts'],
     ['src/process/lifecycle.ts', 'src/verify/verify.ts'],
     ['src/replay/replay.ts', 'src/flow/persist/sql.ts'],
-    ['src/gateway/server.ts', 'src/replay/replay.ts'],
+    ['src/gateway/server.ts', 'src/flow/lane.ts'],
+    ['reducers/order.ts', 'src/core/json.ts', 'type'],
+    ['src/state/command.ts', 'src/flow/persist/sql.ts'],
     ['src/verify/walk.ts', 'test/flow/house.ts'],
   ]
   for (const [from, to, type] of planted) assert.ok(forbidden({ from, to, type: type === 'type' }), `${from} -> ${to}`)

@@ -2,6 +2,8 @@
  * One event as a decoder found it: positions in the packed bytes wherever the producer's own bytes can be copied, buffers of our own where they
  * cannot (JSON escapes, attributes from headers that need an envelope). Reused for every record of a batch: no object per event is kept.
  */
+import { ByteWriter } from './bytes.ts'
+import { Known } from './known.ts'
 
 export const SOURCE = 0
 export const ID = 1
@@ -9,6 +11,8 @@ export const TYPE = 2
 export const SUBJECT = 3
 export const TENANT = 4
 export const attributeCount = 5
+
+const texts = new Known((text) => text)
 
 export class EventView {
   bytes: Buffer = Buffer.alloc(0)
@@ -27,10 +31,11 @@ export class EventView {
   dataBytes: Buffer | null = null
   /** Every other attribute as a JSON object, or null. */
   extensions: Buffer | null = null
-  /** The event as structured JSON: a range of `bytes`, or an envelope of our own. */
+  /** The event as structured JSON is this range of `bytes`; -1: it is an envelope of our own. */
   entryStart = -1
   entryEnd = -1
-  envelope: Buffer | null = null
+  /** The envelope as far as `data`. */
+  readonly envelope = new ByteWriter(0)
   /** Routes and metrics both ask, for every event. Nobody asks before the decoder is done. */
   #type: string | null = null
 
@@ -46,7 +51,7 @@ export class EventView {
     this.extensions = null
     this.entryStart = -1
     this.entryEnd = -1
-    this.envelope = null
+    this.envelope.length = 0
     this.#type = null
   }
 
@@ -74,20 +79,38 @@ export class EventView {
     return start === -1 ? null : this.bytes.toString('utf8', start, this.at[attribute * 2 + 1])
   }
 
+  /** One of a few texts that are asked for with every event. */
+  #recurring(attribute: number): string {
+    const start = this.at[attribute * 2] as number
+    if (start === -1) return this.text(attribute) ?? ''
+    return texts.of(this.bytes, start, this.at[attribute * 2 + 1] as number)
+  }
+
   raw(attribute: number): Buffer | null {
     const start = this.at[attribute * 2] as number
     if (start === -1) return this.own[attribute] ?? null
     return this.bytes.subarray(start, this.at[attribute * 2 + 1])
   }
 
+  /** The event as structured JSON. */
+  writeEntry(into: ByteWriter): void {
+    if (this.entryStart >= 0) {
+      into.write(this.bytes, this.entryStart, this.entryEnd)
+      return
+    }
+    into.append(this.envelope)
+    if (this.dataStart >= 0) into.write(this.bytes, this.dataStart, this.dataEnd)
+    into.byte(0x7d)
+  }
+
   get source(): string {
-    return this.text(SOURCE) ?? ''
+    return this.#recurring(SOURCE)
   }
   get id(): string {
     return this.text(ID) ?? ''
   }
   get type(): string {
-    this.#type ??= this.text(TYPE) ?? ''
+    this.#type ??= this.#recurring(TYPE)
     return this.#type
   }
   get subject(): string | null {

@@ -1,5 +1,22 @@
-/** What people write behind the options of a command, checked: each function answers the value, or throws USAGE with what was written and what it takes. */
+/**
+ * The options of a command as its help shows them, and what people write behind them, checked: each function answers the value, or throws USAGE with what was
+ * written and what it takes.
+ */
 import { FatalError } from './errors.ts'
+
+export interface Flag {
+  readonly flag: string
+  readonly help: string
+  readonly standard?: string
+  /** May be given several times. */
+  readonly many?: boolean
+}
+
+export const row = (flag: string, help: string, more: { standard?: string; many?: boolean } = {}): Flag => ({
+  flag,
+  help,
+  ...more,
+})
 
 export const wrongFlag = (option: string, text: string, expected: string): FatalError =>
   new FatalError('USAGE', `--${option} reads '${text}'.`, `It takes ${expected}.`)

@@ -96,68 +96,77 @@ export class JsonScanner {
     if (end - start >= 3 && bytes[start] === 0xef && bytes[start + 1] === 0xbb && bytes[start + 2] === 0xbf) {
       return 'byte_order_mark'
     }
-    this.#space()
+    this.#at = this.#space(start)
     return this.#at >= end ? 'empty' : null
   }
 
   #finish(): ScanFault | null {
     this.members.end = this.#at
-    this.#space()
+    this.#at = this.#space(this.#at)
     return this.#at < this.#end ? 'trailing_bytes' : null
   }
 
-  #fail(fault: ScanFault): false {
-    this.members.end = this.#at
+  #fail(fault: ScanFault, at = this.#at): false {
+    this.#at = at
+    this.members.end = at
     this.#fault ??= this.#at >= this.#end && fault === 'not_json' ? 'truncated' : fault
     return false
   }
 
-  #space(): void {
+  /** The position of the next byte that is no white space. */
+  #space(from: number): number {
     const bytes = this.#bytes
-    let at = this.#at
+    let at = from
     while (at < this.#end) {
       const byte = bytes[at]
       if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) break
       at++
     }
-    this.#at = at
+    return at
   }
 
   #outermost(): boolean {
     const bytes = this.#bytes
+    const end = this.#end
     const members = this.members
-    this.#at++
-    this.#space()
-    if (bytes[this.#at] === 0x7d && this.#at < this.#end) {
-      this.#at++
+    let at = this.#space(this.#at + 1)
+    if (bytes[at] === 0x7d && at < end) {
+      this.#at = at + 1
       return true
     }
     for (;;) {
       const index = members.count
-      if (index === membersMax) return this.#fail('too_many_attributes')
-      if (this.#at >= this.#end || bytes[this.#at] !== 0x22) return this.#fail('not_json')
-      members.keyStart[index] = this.#at + 1
-      if (!this.#string()) return false
-      members.keyEnd[index] = this.#at - 1
+      if (index === membersMax) return this.#fail('too_many_attributes', at)
+      if (at >= end || bytes[at] !== 0x22) return this.#fail('not_json', at)
+      members.keyStart[index] = at + 1
+      this.#escaped = false
+      at = this.#string(at)
+      if (at === 0) return false
+      members.keyEnd[index] = at - 1
       members.keyEscaped[index] = this.#escaped ? 1 : 0
-      this.#space()
-      if (this.#at >= this.#end || bytes[this.#at] !== 0x3a) return this.#fail('not_json')
-      this.#at++
-      this.#space()
-      const from = this.#at
+      if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+      if (at >= end || bytes[at] !== 0x3a) return this.#fail('not_json', at)
+      at++
+      if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+      this.#at = at
       const kind = this.#value()
       if (kind === 0) return false
       const isString = kind === STRING || kind === STRING_ESCAPED
-      members.start[index] = isString ? from + 1 : from
-      members.stop[index] = isString ? this.#at - 1 : this.#at
+      members.start[index] = isString ? at + 1 : at
+      at = this.#at
+      members.stop[index] = isString ? at - 1 : at
       members.kind[index] = kind
       members.count = index + 1
-      this.#space()
-      if (this.#at >= this.#end) return this.#fail('truncated')
-      const byte = bytes[this.#at++]
-      if (byte === 0x7d) return true
-      if (byte !== 0x2c) return this.#fail('not_json')
-      this.#space()
+      if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+      if (at >= end) return this.#fail('truncated', at)
+      const mark = bytes[at]
+      at++
+      if (mark === 0x7d) {
+        this.#at = at
+        return true
+      }
+      if (mark !== 0x2c) return this.#fail('not_json', at)
+      if ((bytes[at] as number) <= 0x20) at = this.#space(at)
     }
   }
 
@@ -169,91 +178,103 @@ export class JsonScanner {
       this.#fail('truncated')
       return 0
     }
-    if (first === 0x22) return this.#string() ? (this.#escaped ? STRING_ESCAPED : STRING) : 0
+    if (first === 0x22) {
+      this.#escaped = false
+      const at = this.#string(this.#at)
+      if (at === 0) return 0
+      this.#at = at
+      return this.#escaped ? STRING_ESCAPED : STRING
+    }
     if (first !== 0x7b && first !== 0x5b) return this.#scalar(first as number)
     return this.#container() ? (first === 0x7b ? OBJECT : ARRAY) : 0
   }
 
   #container(): boolean {
     const bytes = this.#bytes
+    const end = this.#end
     const stack = this.#stack
+    let at = this.#at
     let depth = 0
-    // Each turn stands where a value begins; closing brackets are taken in the inner loop.
+    // Each turn stands where a value begins, white space apart; closing brackets are taken in the inner loop.
     for (;;) {
-      this.#space()
-      if (this.#at >= this.#end) return this.#fail('truncated')
-      const byte = bytes[this.#at] as number
+      if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+      if (at >= end) return this.#fail('truncated', at)
+      const byte = bytes[at] as number
       let closed = true
-      if (byte === 0x7b || byte === 0x5b) {
+      if (byte === 0x22) {
+        at = this.#string(at)
+        if (at === 0) return false
+      } else if (byte === 0x7b || byte === 0x5b) {
         // One level is the envelope's own.
-        if (depth === depthMax - 1) return this.#fail('too_deep')
+        if (depth === depthMax - 1) return this.#fail('too_deep', at)
         stack[depth++] = byte
-        this.#at++
-        this.#space()
-        const next = bytes[this.#at]
-        if (this.#at < this.#end && next === (byte === 0x7b ? 0x7d : 0x5d)) {
-          this.#at++
+        at++
+        if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+        if (at < end && bytes[at] === (byte === 0x7b ? 0x7d : 0x5d)) {
+          at++
           depth--
         } else closed = false
-      } else if (byte === 0x22) {
-        if (!this.#string()) return false
-      } else if (this.#scalar(byte) === 0) return false
+      } else {
+        this.#at = at
+        if (this.#scalar(byte) === 0) return false
+        at = this.#at
+      }
 
       if (closed) {
         for (;;) {
-          if (depth === 0) return true
-          this.#space()
-          if (this.#at >= this.#end) return this.#fail('truncated')
-          const mark = bytes[this.#at++]
-          if (mark === 0x2c) break
-          if (mark !== (stack[depth - 1] === 0x7b ? 0x7d : 0x5d)) {
-            this.#at--
-            return this.#fail('not_json')
+          if (depth === 0) {
+            this.#at = at
+            return true
           }
+          if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+          if (at >= end) return this.#fail('truncated', at)
+          const mark = bytes[at]
+          if (mark === 0x2c) break
+          if (mark !== (stack[depth - 1] === 0x7b ? 0x7d : 0x5d)) return this.#fail('not_json', at)
+          at++
           depth--
         }
+        at++
       }
       if (stack[depth - 1] === 0x7b) {
-        this.#space()
-        if (this.#at >= this.#end || bytes[this.#at] !== 0x22) return this.#fail('not_json')
-        if (!this.#string()) return false
-        this.#space()
-        if (this.#at >= this.#end || bytes[this.#at] !== 0x3a) return this.#fail('not_json')
-        this.#at++
+        if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+        if (at >= end || bytes[at] !== 0x22) return this.#fail('not_json', at)
+        at = this.#string(at)
+        if (at === 0) return false
+        if ((bytes[at] as number) <= 0x20) at = this.#space(at)
+        if (at >= end || bytes[at] !== 0x3a) return this.#fail('not_json', at)
+        at++
       }
     }
   }
 
-  /** A string from its opening quote to past its closing one; sets #escaped. */
-  #string(): boolean {
+  /** A string from its opening quote on; the position after its closing one, or 0. Sets #escaped if it has escapes. Most are a single loop. */
+  #string(from: number): number {
+    const bytes = this.#bytes
+    let at = from + 1
+    while (plainInString[bytes[at] as number] === 1) at++
+    return bytes[at] === 0x22 && at < this.#end ? at + 1 : this.#oddString(at)
+  }
+
+  /** The same from the first byte on that is not plain. */
+  #oddString(from: number): number {
     const bytes = this.#bytes
     const end = this.#end
-    let at = this.#at + 1
-    let escaped = false
+    let at = from
     for (;;) {
-      while (plainInString[bytes[at] as number] === 1) at++
-      if (at >= end) {
-        this.#at = end
-        return this.#fail('truncated')
-      }
+      if (at >= end) return this.#bad('truncated', end)
       const byte = bytes[at] as number
-      if (byte === 0x22) {
-        this.#at = at + 1
-        this.#escaped = escaped
-        return true
-      }
+      if (byte === 0x22) return at + 1
       if (byte >= 0x80) {
         this.members.nonAscii = true
         at++
       } else if (byte === 0x5c) {
-        escaped = true
+        this.#escaped = true
         this.#at = at
         at = this.#escape(at)
-        if (at === 0) return false
-      } else {
-        this.#at = at
-        return this.#fail(byte === 0 ? 'nul_character' : 'control_character')
-      }
+        if (at === 0) return 0
+      } else return this.#bad(byte === 0 ? 'nul_character' : 'control_character', at)
+      while (plainInString[bytes[at] as number] === 1) at++
     }
   }
 
@@ -292,8 +313,8 @@ export class JsonScanner {
     }
   }
 
-  #bad(fault: ScanFault): 0 {
-    this.#fail(fault)
+  #bad(fault: ScanFault, at = this.#at): 0 {
+    this.#fail(fault, at)
     return 0
   }
 

@@ -37,14 +37,6 @@ export function unpackRun(codec: number, bytes: Buffer): Buffer {
 /** The bytes are not what the format says: corrupt, or written by something else. */
 export class RecordFormatError extends Error {}
 
-const namesMax = 64
-const nameBytesMax = 256
-
-function sameBytes(some: Uint8Array, bytes: Uint8Array, at: number): boolean {
-  for (let i = 0; i < some.length; i++) if (some[i] !== bytes[at + i]) return false
-  return true
-}
-
 /** One record at a time, by position in the run's bytes; moved along with next(). */
 export class RecordView {
   bytes: Buffer = Buffer.alloc(0)
@@ -55,9 +47,11 @@ export class RecordView {
   keyEnd = -1
   valueStart = -1
   valueEnd = -1
-  /** Where the header found last lies. */
+  /** Where the header found last lies: its value, and its name if it was come by in order. */
   headerStart = -1
   headerEnd = -1
+  nameStart = -1
+  nameEnd = -1
   /** How many headers the record has; known once one was asked for. */
   headerCount = 0
   #headersStart = 0
@@ -66,8 +60,6 @@ export class RecordView {
   #baseOffset = 0
   #baseTimestampMs = 0
   #fixedTimestamp = false
-  /** Of headers, by their place in a record. */
-  readonly #names: { readonly name: string; readonly bytes: Uint8Array }[] = []
 
   /** `bytes` are unpacked. */
   open(bytes: Buffer, run: Omit<RecordRun, 'bytes'>): void {
@@ -132,25 +124,13 @@ export class RecordView {
   }
 
   #find(name: string, whole: boolean): boolean {
-    this.#at = this.#headersStart
-    let found = false
-    this.headerCount = this.#varint()
-    for (let left = this.headerCount; left > 0 && !found; left--) {
-      const nameBytes = this.#varint()
-      const nameAt = this.#at
-      this.#at += nameBytes
-      const valueBytes = this.#varint()
+    for (let left = this.rewind(); left > 0; left--) {
+      this.nextHeader()
+      const nameBytes = this.nameEnd - this.nameStart
       const fits = whole ? nameBytes === name.length : nameBytes >= name.length
-      if (fits && valueBytes >= 0 && this.#nameIs(nameAt, name)) {
-        this.headerStart = this.#at
-        this.headerEnd = this.#at + valueBytes
-        found = true
-      }
-      this.#at += Math.max(valueBytes, 0)
-      if (nameBytes < 0 || this.#at > this.#headersEnd)
-        throw new RecordFormatError('a header reaches beyond its record')
+      if (fits && this.headerStart >= 0 && this.#nameIs(this.nameStart, name)) return true
     }
-    return found
+    return false
   }
 
   #nameIs(at: number, name: string): boolean {
@@ -161,32 +141,33 @@ export class RecordView {
     return true
   }
 
-  /** Records of a producer have the same headers at the same places: their names are made once. */
-  #nameAt(place: number, at: number, size: number): string {
-    const known = this.#names[place]
-    if (known !== undefined && known.bytes.length === size && sameBytes(known.bytes, this.bytes, at)) return known.name
-    const name = this.bytes.toString('utf8', at, at + size)
-    if (place < namesMax && size <= nameBytesMax) {
-      this.#names[place] = { name, bytes: Buffer.from(this.bytes.subarray(at, at + size)) }
-    }
-    return name
+  /** Goes back before the first header; answers how many there are. */
+  rewind(): number {
+    this.#at = this.#headersStart
+    this.headerCount = this.#varint()
+    return this.headerCount
   }
 
-  /** All headers in order; for the slow paths (binary mode, rejects). `start` is -1 where the value is null. */
+  /** Moves on to the next header, after rewind(): nothing else may be asked of the record in between. `headerStart` is -1 where the value is null. */
+  nextHeader(): void {
+    const nameBytes = this.#varint()
+    this.nameStart = this.#at
+    this.#at += nameBytes
+    this.nameEnd = this.#at
+    const valueBytes = this.#varint()
+    this.headerStart = valueBytes < 0 ? -1 : this.#at
+    this.#at += Math.max(valueBytes, 0)
+    this.headerEnd = this.#at
+    if (nameBytes < 0 || this.#at > this.#headersEnd) throw new RecordFormatError('a header reaches beyond its record')
+  }
+
+  /** All headers in order; for the slow paths. `start` is -1 where the value is null. */
   headers(): { name: string; start: number; end: number }[] {
-    this.#at = this.#headersStart
     const all: { name: string; start: number; end: number }[] = []
-    for (let left = this.#varint(); left > 0; left--) {
-      const nameBytes = this.#varint()
-      const nameAt = this.#at
-      this.#at += nameBytes
-      const valueBytes = this.#varint()
-      const start = this.#at
-      this.#at += Math.max(valueBytes, 0)
-      if (nameBytes < 0 || this.#at > this.#headersEnd)
-        throw new RecordFormatError('a header reaches beyond its record')
-      const name = this.#nameAt(all.length, nameAt, nameBytes)
-      all.push({ name, start: valueBytes < 0 ? -1 : start, end: this.#at })
+    for (let left = this.rewind(); left > 0; left--) {
+      this.nextHeader()
+      const name = this.bytes.toString('utf8', this.nameStart, this.nameEnd)
+      all.push({ name, start: this.headerStart, end: this.headerEnd })
     }
     return all
   }

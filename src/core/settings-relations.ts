@@ -133,6 +133,11 @@ export const relations: readonly Relation[] = [
     (s) => s.redisUser === '' || s.redisPassword !== '',
   ),
   relation(
+    ['gatewayToken'],
+    'gatewayToken must have 16 characters or more, printable and without spaces, or it can be guessed',
+    (s) => s.gatewayToken === '' || /^[\x21-\x7e]{16,512}$/.test(s.gatewayToken),
+  ),
+  relation(
     ['traces', 'otlpEndpoint'],
     'otlpEndpoint must be a URL like http://host:4318, of a receiver that takes OTLP over HTTP',
     (s) => s.traces === 'off' || isUrl(s.otlpEndpoint, ['http:', 'https:']),

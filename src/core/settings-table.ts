@@ -244,6 +244,28 @@ export const rows = {
   ),
   logFormat: row(k.choice('auto', 'json', 'pretty'), 'auto', 'auto: lines for people on a terminal, JSON elsewhere.'),
 
+  // The server of `millrace serve`
+  gatewayHost: row(k.text, '127.0.0.1', 'Address of the server of `millrace serve`; 0.0.0.0 in a container.'),
+  gatewayPort: row(k.whole(0, 65_535), 9480, 'Port of the same; 0 takes any free one and logs it.'),
+  gatewayToken: row(
+    k.text,
+    '',
+    'What a request must bear, as in Authorization: Bearer <token>; 16 characters or more, and no server without it.',
+    { secret: 'whole' },
+  ),
+  gatewayBodyBytesMax: row(k.bytes(1024, 16 * mib), 64 * 1024, 'Body of one request; a larger one is refused.'),
+  gatewayTimeoutMs: row(
+    k.whole(1000, hourMs),
+    30_000,
+    'A request that takes longer is ended, and so is what the database does for it; replays go on.',
+  ),
+  gatewayReplaysMax: row(k.whole(1, 100), 4, 'Replays that one server runs at a time; one more is refused.'),
+  gatewayDirectory: row(
+    k.text,
+    '',
+    'Directory that replays asked for over the network may write files to; empty: they may write none.',
+  ),
+
   // Traces
   traces: row(
     k.choice('off', 'on'),

@@ -7,6 +7,25 @@ import { ABSOLUTE, NO_URI, uriKind } from './uri.ts'
 
 export const columns = ['source', 'id', 'type', 'subject', 'tenantid']
 export const columnOf = [SOURCE, ID, TYPE, SUBJECT, TENANT]
+
+/** What an attribute is for. Those up to TENANT have a column of that number; every other one than time and version is told among the extensions. */
+export const TIME = 5
+export const VERSION = 6
+export const DATA = 7
+export const DATA_BASE64 = 8
+export const CONTENT_TYPE = 9
+export const SCHEMA = 10
+export const EXTENSION = 11
+const roles = new Map([
+  ...columns.map((name, index) => [name, columnOf[index] as number] as const),
+  ['time', TIME],
+  ['specversion', VERSION],
+  ['data', DATA],
+  ['data_base64', DATA_BASE64],
+  ['datacontenttype', CONTENT_TYPE],
+  ['dataschema', SCHEMA],
+])
+export const roleOf = (name: string): number => roles.get(name) ?? EXTENSION
 export const attributeName = /^[a-z0-9]+$/
 /** An entry of a btree may have 2,704 bytes, and a closed day has an index over source and id. */
 export const columnBytesMax = 1024
@@ -15,13 +34,6 @@ export function equals(bytes: Uint8Array, start: number, end: number, text: stri
   if (end - start !== text.length) return false
   for (let i = 0; i < text.length; i++) if (bytes[start + i] !== text.charCodeAt(i)) return false
   return true
-}
-
-export function columnAt(bytes: Uint8Array, start: number, end: number): number {
-  for (let i = 0; i < columns.length; i++) {
-    if (equals(bytes, start, end, columns[i] as string)) return columnOf[i] as number
-  }
-  return -1
 }
 
 export function excerpt(bytes: Buffer, start: number, end: number): string {

@@ -5,12 +5,27 @@
  * regard to case. Several headers of one name are an error, unless they say the same content type.
  */
 import { isUtf8 } from 'node:buffer'
+import { ByteWriter } from '../core/bytes.ts'
 import { type EventView, TENANT, TYPE } from '../core/event.ts'
 import { JsonScanner, membersMax } from '../core/json-scan.ts'
+import { Known } from '../core/known.ts'
 import type { RecordView } from '../core/record.ts'
 import { parseTime } from '../core/time.ts'
 import { type Reject, reject, type Verdict } from '../core/verdict.ts'
-import { attributeName, attributeProblem, columnOf, columns, faultAt, schemaProblem } from './attributes.ts'
+import {
+  attributeName,
+  attributeProblem,
+  CONTENT_TYPE,
+  DATA,
+  EXTENSION,
+  equals,
+  faultAt,
+  roleOf,
+  SCHEMA,
+  schemaProblem,
+  TIME,
+  VERSION,
+} from './attributes.ts'
 import { isJsonType, isTextType } from './media-type.ts'
 
 const scanner = new JsonScanner()
@@ -31,119 +46,119 @@ export function locateInHeaders(record: RecordView, event: EventView): void {
   }
 }
 
+/** What the name of a header says. */
+interface Meaning {
+  /** Null: nothing about the event. */
+  readonly attribute: string | null
+  readonly isLegal: boolean
+  readonly role: number
+  /** Its member of the envelope as far as the value's opening quotation mark. */
+  readonly opening: Uint8Array
+}
+
+const meanings = new Known((name): Meaning => {
+  const lower = name.toLowerCase()
+  const attribute = lower.startsWith('ce_') ? lower.slice(3) : lower === 'content-type' ? 'datacontenttype' : null
+  const role = attribute === null ? EXTENSION : roleOf(attribute)
+  return {
+    attribute,
+    role,
+    // `data` is the value's: as a header it would be in the envelope twice.
+    isLegal: attribute !== null && attributeName.test(attribute) && role !== DATA,
+    opening: Buffer.from(`"${attribute}":"`),
+  }
+})
+
+/** Of the record at hand: start and end of the attributes that have a role, the names of those that have none, and these as members of JSON. */
+const startOf = new Int32Array(EXTENSION)
+const endOf = new Int32Array(EXTENSION)
+const extensions: string[] = []
+const others = new ByteWriter(0)
+
 function read(record: RecordView, event: EventView): Reject | null {
   const { bytes } = record
-  const attributes = new Map<string, string>()
-  /** Members of the envelope, and of the extensions, as JSON. */
-  let members = ''
-  let others = ''
-  let isPlainText = true
-  let timeStart = -1
-  let timeEnd = -1
-  for (const { name, start, end } of record.headers()) {
-    const { attribute, isLegal, column, isExtension } = meaningOf(name)
+  const { envelope } = event
+  startOf.fill(-1)
+  extensions.length = 0
+  others.length = 0
+  let count = 0
+  for (let left = record.rewind(); left > 0; left--) {
+    record.nextHeader()
+    const { headerStart: start, headerEnd: end, nameStart, nameEnd } = record
+    const { attribute, isLegal, role, opening } = meanings.of(bytes, nameStart, nameEnd)
     if (attribute === null || start < 0) continue
-    if (!isLegal) return reject('attribute_name', shown(name))
-    const isPlainValue = isPlain(bytes, start, end)
-    const before = attributes.get(attribute)
-    if (before !== undefined) {
+    if (!isLegal) return reject('attribute_name', shown(record))
+    if (role === EXTENSION ? extensions.includes(attribute) : startOf[role] !== -1) {
       // The official SDK for JavaScript sends the content type under both of its names.
-      if (attribute === 'datacontenttype' && before === bytes.toString('utf8', start, end)) continue
-      return reject('duplicate_attribute', shown(name))
+      if (role === CONTENT_TYPE && textIn(bytes, CONTENT_TYPE) === bytes.toString('utf8', start, end)) continue
+      return reject('duplicate_attribute', shown(record))
     }
-    if (attributes.size === membersMax) return reject('too_many_attributes')
-    if (!isPlainValue) {
+    if (count++ === membersMax) return reject('too_many_attributes')
+    const from = envelope.length
+    envelope.byte(from === 0 ? 0x7b : 0x2c)
+    envelope.write(opening, 0, opening.length)
+    if (!envelope.plain(bytes, start, end)) {
       const value = bytes.subarray(start, end)
-      if (!isUtf8(value)) return reject('bad_utf8', shown(name))
-      if (value.includes(0)) return reject('nul_character', shown(name))
+      if (!isUtf8(value)) return reject('bad_utf8', shown(record))
+      if (value.includes(0)) return reject('nul_character', shown(record))
+      const text = Buffer.from(JSON.stringify(value.toString('utf8')))
+      envelope.write(text, 1, text.length - 1)
     }
-    if (attribute === 'dataschema') {
-      const problem = schemaProblem(bytes, start, end)
-      if (problem !== null) return problem
+    envelope.byte(0x22)
+    if (role === EXTENSION) extensions.push(attribute)
+    else {
+      startOf[role] = start
+      endOf[role] = end
+      if (role < TIME) event.place(role, start, end)
+      if (role === SCHEMA) {
+        const problem = schemaProblem(bytes, start, end)
+        if (problem !== null) return problem
+      }
     }
-    const text = isPlainValue ? bytes.toString('latin1', start, end) : bytes.toString('utf8', start, end)
-    attributes.set(attribute, text)
-    isPlainText &&= isPlainValue
-    const member = `"${attribute}":${isPlainValue ? `"${text}"` : JSON.stringify(text)}`
-    members = members === '' ? member : `${members},${member}`
-    if (isExtension) others = others === '' ? member : `${others},${member}`
-    if (column >= 0) event.place(column, start, end)
-    if (attribute === 'time') {
-      timeStart = start
-      timeEnd = end
-    }
+    if (role > VERSION) others.append(envelope, from)
   }
-  const version = attributes.get('specversion')
-  if (version === undefined) return reject('attribute_missing', "'specversion' is missing: there is no ce_specversion.")
-  if (version !== '1.0') return reject('specversion', `It reads '${version.slice(0, 60)}'.`)
+  const versionAt = startOf[VERSION] as number
+  if (versionAt < 0) return reject('attribute_missing', "'specversion' is missing: there is no ce_specversion.")
+  if (!equals(bytes, versionAt, endOf[VERSION] as number, '1.0')) {
+    return reject('specversion', `It reads '${textIn(bytes, VERSION).slice(0, 60)}'.`)
+  }
   const problem = attributeProblem(event)
   if (problem !== null) return problem
   event.timeMicros = record.timestampMs * 1000
-  if (timeStart >= 0) {
-    event.timeMicros = parseTime(bytes, timeStart, timeEnd)
+  if (startOf[TIME] !== -1) {
+    event.timeMicros = parseTime(bytes, startOf[TIME] as number, endOf[TIME] as number)
     event.timed = true
-    if (Number.isNaN(event.timeMicros)) {
-      return reject('bad_time', `It reads '${(attributes.get('time') as string).slice(0, 60)}'.`)
-    }
+    if (Number.isNaN(event.timeMicros)) return reject('bad_time', `It reads '${textIn(bytes, TIME).slice(0, 60)}'.`)
   }
-  const contentType = attributes.get('datacontenttype')
-  const unfit = record.valueStart < 0 ? null : readData(record, event, contentType)
+  const unfit = record.valueStart < 0 ? null : readData(record, event)
   if (unfit !== null) return unfit
-  event.extensions = others === '' ? null : Buffer.from(`{${others}}`)
-  event.envelope = envelopeOf(members, isPlainText, event, contentType)
+  if (others.length > 0) {
+    others.byte(0x7d)
+    event.extensions = others.take(0)
+    event.extensions[0] = 0x7b
+  }
+  writeData(event)
   return null
 }
 
-const shown = (name: string) => `Header '${name.slice(0, 60)}'.`
+const shown = ({ bytes, nameStart, nameEnd }: RecordView) =>
+  `Header '${bytes.toString('utf8', nameStart, nameEnd).slice(0, 60)}'.`
+const textIn = (bytes: Buffer, role: number) => bytes.toString('utf8', startOf[role], endOf[role])
 
-interface Meaning {
-  /** Null: it says nothing about the event. */
-  readonly attribute: string | null
-  readonly isLegal: boolean
-  readonly column: number
-  readonly isExtension: boolean
-}
-
-/** Names recur, so what one means is worked out once. */
-const meanings = new Map<string, Meaning>()
-const meaningsMax = 1000
-
-function meaningOf(name: string): Meaning {
-  let known = meanings.get(name)
-  if (known === undefined) {
-    const lower = name.toLowerCase()
-    const attribute = lower.startsWith('ce_') ? lower.slice(3) : lower === 'content-type' ? 'datacontenttype' : null
-    const place = attribute === null ? -1 : columns.indexOf(attribute)
-    known = {
-      attribute,
-      // `data` is the value's: as a header it would be in the envelope twice.
-      isLegal: attribute !== null && attributeName.test(attribute) && attribute !== 'data',
-      column: place < 0 ? -1 : (columnOf[place] as number),
-      isExtension: place < 0 && attribute !== 'specversion' && attribute !== 'time',
-    }
-    if (meanings.size === meaningsMax) meanings.clear()
-    meanings.set(name, known)
-  }
-  return known
-}
-
-/** Stands in JSON as it is: printable ASCII without quotation mark and backslash. */
-function isPlain(bytes: Buffer, start: number, end: number): boolean {
-  for (let at = start; at < end; at++) {
-    const byte = bytes[at] as number
-    if (byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c) return false
-  }
-  return true
+const contentTypes = new Known((type) => ({ isJson: isJsonType(type), isText: isTextType(type) }))
+/** Null where the event has none. */
+const contentTypeIn = (bytes: Buffer) => {
+  const start = startOf[CONTENT_TYPE] as number
+  return start < 0 ? null : contentTypes.of(bytes, start, endOf[CONTENT_TYPE] as number)
 }
 
 /** JSON goes to `data`; anything else is bytes. Without a content type it is JSON if it can be, since that is what such producers send. */
-function readData(record: RecordView, event: EventView, contentType: string | undefined): Reject | null {
+function readData(record: RecordView, event: EventView): Reject | null {
   const { bytes, valueStart, valueEnd } = record
-  const value = bytes.subarray(valueStart, valueEnd)
-  const declared = contentType !== undefined && isJsonType(contentType)
-  if (declared || contentType === undefined) {
+  const declared = contentTypeIn(bytes)?.isJson
+  if (declared !== false) {
     const fault = scanner.value(bytes, valueStart, valueEnd)
-    const isUtf8Too = fault === null && (!scanner.members.nonAscii || isUtf8(value))
+    const isUtf8Too = fault === null && (!scanner.members.nonAscii || isUtf8(bytes.subarray(valueStart, valueEnd)))
     if (isUtf8Too) {
       event.dataStart = valueStart
       event.dataEnd = valueEnd
@@ -155,27 +170,23 @@ function readData(record: RecordView, event: EventView, contentType: string | un
       return reject(code, faultAt(fault, scanner, record))
     }
   }
-  event.dataBytes = value
+  event.dataBytes = bytes.subarray(valueStart, valueEnd)
   return null
 }
 
-/** The event in the JSON format. Text is a string there, all other bytes are base64. */
-function envelopeOf(members: string, isPlainText: boolean, event: EventView, contentType: string | undefined): Buffer {
-  const { dataBytes, dataStart, dataEnd, bytes } = event
-  if (dataBytes !== null) {
-    const isText = contentType !== undefined && isTextType(contentType) && isUtf8(dataBytes) && !dataBytes.includes(0)
-    const data = isText
-      ? `"data":${JSON.stringify(dataBytes.toString('utf8'))}`
-      : `"data_base64":"${dataBytes.toString('base64')}"`
-    return Buffer.from(`{${members},${data}}`)
+/** The envelope up to its data; what is no JSON is a string there if it is text, and base64 if not. */
+function writeData({ bytes, dataBytes, dataStart, envelope }: EventView): void {
+  if (dataBytes === null) {
+    if (dataStart >= 0) envelope.write(dataFollows, 0, dataFollows.length)
+    return
   }
-  if (dataStart < 0) return Buffer.from(`{${members}}`)
-  const head = `{${members},"data":`
-  const headBytes = isPlainText ? head.length : Buffer.byteLength(head)
-  const dataBytesCount = dataEnd - dataStart
-  const envelope = Buffer.allocUnsafe(headBytes + dataBytesCount + 1)
-  envelope.write(head, 0, isPlainText ? 'latin1' : 'utf8')
-  bytes.copy(envelope, headBytes, dataStart, dataEnd)
-  envelope[headBytes + dataBytesCount] = 0x7d
-  return envelope
+  const isText = contentTypeIn(bytes)?.isText === true && isUtf8(dataBytes) && !dataBytes.includes(0)
+  const data = Buffer.from(
+    isText
+      ? `,"data":${JSON.stringify(dataBytes.toString('utf8'))}`
+      : `,"data_base64":"${dataBytes.toString('base64')}"`,
+  )
+  envelope.write(data, 0, data.length)
 }
+
+const dataFollows = Buffer.from(',"data":')

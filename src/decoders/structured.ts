@@ -5,13 +5,32 @@
 import { isUtf8 } from 'node:buffer'
 import { type EventView, TENANT, TYPE } from '../core/event.ts'
 import { JsonScanner, membersMax, NULL, STRING, STRING_ESCAPED } from '../core/json-scan.ts'
+import { Known } from '../core/known.ts'
 import type { RecordView } from '../core/record.ts'
 import { parseTime } from '../core/time.ts'
 import { type Reject, reject, type Verdict } from '../core/verdict.ts'
-import { attributeProblem, columnAt, columns, equals, excerpt, faultAt, schemaProblem } from './attributes.ts'
+import {
+  attributeName,
+  attributeProblem,
+  columns,
+  DATA,
+  DATA_BASE64,
+  EXTENSION,
+  equals,
+  excerpt,
+  faultAt,
+  roleOf,
+  SCHEMA,
+  schemaProblem,
+  TIME,
+  VERSION,
+} from './attributes.ts'
 import { decodeBase64 } from './base64.ts'
 
 const scanner = new JsonScanner()
+const NO_NAME = -1
+/** Of names as they stand there. */
+const rolesKnown = new Known((name) => (attributeName.test(name) || name === 'data_base64' ? roleOf(name) : NO_NAME))
 /** Which members of the scan at hand are extension attributes. */
 const others = new Int32Array(membersMax)
 
@@ -30,6 +49,8 @@ function read(record: RecordView, event: EventView): Reject | null {
   if (members.nonAscii && !isUtf8(bytes.subarray(record.valueStart, record.valueEnd))) return reject('bad_utf8')
 
   let version = false
+  /** Of the attributes that have a role, a bit each. */
+  let seen = 0
   let otherCount = 0
   let base64 = -1
   for (let i = 0; i < members.count; i++) {
@@ -37,47 +58,41 @@ function read(record: RecordView, event: EventView): Reject | null {
     const keyEnd = members.keyEnd[i] as number
     if (members.keyEscaped[i] === 1) return reject('attribute_name', 'It is written with escapes.')
     if (keyStart === keyEnd) return reject('attribute_name', 'It is empty.')
-    for (let at = keyStart; at < keyEnd; at++) {
-      const byte = bytes[at] as number
-      if (!((byte >= 0x61 && byte <= 0x7a) || (byte >= 0x30 && byte <= 0x39))) {
-        if (!equals(bytes, keyStart, keyEnd, 'data_base64')) return reject('attribute_name', nameAt(record, i))
-      }
-    }
-    if (isRepeated(bytes, i)) return reject('duplicate_attribute', nameAt(record, i))
+    const role = rolesKnown.of(bytes, keyStart, keyEnd)
+    if (role === NO_NAME) return reject('attribute_name', nameAt(record, i))
+    const isTwice = role === EXTENSION ? isRepeated(bytes, i) : (seen & (1 << role)) !== 0
+    if (isTwice) return reject('duplicate_attribute', nameAt(record, i))
+    seen |= 1 << role
     const start = members.start[i] as number
     const stop = members.stop[i] as number
     const kind = members.kind[i] as number
     const isText = kind === STRING || kind === STRING_ESCAPED
-    if (equals(bytes, keyStart, keyEnd, 'data')) {
+    if (role === DATA) {
       event.dataStart = isText ? start - 1 : start
       event.dataEnd = isText ? stop + 1 : stop
       continue
     }
     // null is the same as absent, for everything but data.
     if (kind === NULL) continue
-    const column = columnAt(bytes, keyStart, keyEnd)
-    if (column >= 0) {
-      if (kind === STRING) event.place(column, start, stop)
-      else if (kind === STRING_ESCAPED) event.own[column] = unescaped(bytes, start, stop)
-      else return reject('attribute_type', `'${columns[column]}' is not a string.`)
-    } else if (equals(bytes, keyStart, keyEnd, 'time')) {
+    if (role < TIME) {
+      if (kind === STRING) event.place(role, start, stop)
+      else if (kind === STRING_ESCAPED) event.own[role] = unescaped(bytes, start, stop)
+      else return reject('attribute_type', `'${columns[role]}' is not a string.`)
+    } else if (role === TIME) {
       if (kind !== STRING) return reject('bad_time', "'time' is not a plain string.")
       event.timeMicros = parseTime(bytes, start, stop)
       event.timed = true
       if (Number.isNaN(event.timeMicros)) return reject('bad_time', `It reads '${excerpt(bytes, start, stop)}'.`)
-    } else if (equals(bytes, keyStart, keyEnd, 'specversion')) {
+    } else if (role === VERSION) {
       if (kind !== STRING || !equals(bytes, start, stop, '1.0')) return reject('specversion')
       version = true
-    } else if (equals(bytes, keyStart, keyEnd, 'data_base64')) {
+    } else if (role === DATA_BASE64) {
       if (!isText) return reject('attribute_type', "'data_base64' is not a string.")
       base64 = i
     } else {
       if (kind > NULL) return reject('attribute_type', `${nameAt(record, i)} is an object or an array.`)
-      const isSchema = equals(bytes, keyStart, keyEnd, 'dataschema')
-      if (!isText && (isSchema || equals(bytes, keyStart, keyEnd, 'datacontenttype'))) {
-        return reject('attribute_type', `${nameAt(record, i)} is not a string.`)
-      }
-      if (isSchema) {
+      if (!isText && role !== EXTENSION) return reject('attribute_type', `${nameAt(record, i)} is not a string.`)
+      if (role === SCHEMA) {
         const own = kind === STRING ? bytes : unescaped(bytes, start, stop)
         const problem = kind === STRING ? schemaProblem(own, start, stop) : schemaProblem(own, 0, own.length)
         if (problem !== null) return problem
@@ -136,7 +151,7 @@ function readBase64(bytes: Buffer, i: number, event: EventView): Reject | null {
 function locate(record: RecordView, event: EventView): void {
   const { members } = scanner
   for (let i = 0; i < members.count; i++) {
-    const column = columnAt(record.bytes, members.keyStart[i] as number, members.keyEnd[i] as number)
+    const column = rolesKnown.of(record.bytes, members.keyStart[i] as number, members.keyEnd[i] as number)
     if ((column !== TYPE && column !== TENANT) || event.has(column)) continue
     const start = members.start[i] as number
     const stop = members.stop[i] as number

@@ -4,13 +4,20 @@ import { quoted, type Session, transaction } from '../schema/sql.ts'
 import type { FullRow, Plan } from './plan.ts'
 import { type LedgerState, readLedger, type Target } from './read.ts'
 
+/** Who, and on which command; `because` is told beside what was done. */
+export interface By {
+  readonly actor: string
+  readonly action: 'offsets set' | 'offsets restore'
+  readonly because?: Readonly<Record<string, unknown>>
+}
+
 /** Partitions that somebody has moved since the plans were made: then nothing is done. */
 export async function apply(
   session: Session,
   target: Target,
   plans: readonly Plan[],
   aside: string,
-  actor: string,
+  by: By,
 ): Promise<readonly number[]> {
   return transaction(session, async () => {
     const now = new Map((await readLedger(session, target, true)).map((row) => [row.partition, row]))
@@ -21,10 +28,11 @@ export async function apply(
       const set = kind === 'anew' ? await setAside(session, target, partition, after.nextOffset, aside) : null
       await write(session, target, after, kind === 'anew')
       await audit(session, {
-        actor,
-        action: 'offsets set',
+        actor: by.actor,
+        action: by.action,
         target: `${target.consumer} ${target.topic}/${partition}`,
         detail: {
+          ...by.because,
           kind,
           says: plan.says,
           before: plain(now.get(partition) ?? before),

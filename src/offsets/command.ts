@@ -1,22 +1,26 @@
 /**
- * `millrace offsets show|set`: where the partitions of a consumer stand, and a decision about where they go on. `set` tells what it means and does
- * nothing without --yes; with it, the ledger moves and an audit row is written in one transaction. A replica that serves the partition is fenced by the
+ * `millrace offsets ...`: where the partitions of a consumer stand, which offsets a time has, and a decision about where they go on. `set` and `restore`
+ * tell what it means and do nothing without --yes; with it, the ledger moves and an audit row is written in one transaction. A replica that serves the partition is fenced by the
  * ledger at its next batch and goes on from the new place; a stopped partition is looked at every few seconds and begins by itself.
  */
 import { FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
-import { streamKey } from '../flow/publish/keys.ts'
-import { openRedis } from '../flow/publish/redis.ts'
 import { isTopicMissing, kafkaConfig, kafkaFailure, openKafka, topicMissing } from '../process/connect-kafka.ts'
 import { connectPostgres, postgresFailure } from '../process/connect-postgres.ts'
-import { connectRedis } from '../process/connect-redis.ts'
 import type { LoadedConsumer } from '../process/load-consumer.ts'
 import { requireSchema, schemaState } from '../schema/migrate.ts'
 import { type Session, sqlState } from '../schema/sql.ts'
-import { apply } from './apply.ts'
+import { decide, goalsOf, timeOf, usage } from './decide.ts'
 import type { OffsetsAction } from './flags.ts'
-import { type Plan, planSet } from './plan.ts'
-import { renderPlans, renderShow, type Shown } from './print.ts'
+import {
+  checkName,
+  forgetPosition,
+  listPositions,
+  readPosition,
+  type SavedPosition,
+  savePosition,
+} from './positions.ts'
+import { renderAt, renderPositions, renderShow, type Shown, type ShownAt } from './print.ts'
 import {
   type KafkaState,
   type LedgerState,
@@ -30,6 +34,10 @@ import {
 export interface OffsetsFlags {
   readonly partition?: string
   readonly to?: string
+  /** Of `save`: a time in place of where the ledger stands. */
+  readonly at?: string
+  /** Of `at`: another topic than the consumer's. */
+  readonly topic?: string
   readonly force?: boolean
   readonly dryRun?: boolean
   readonly yes?: boolean
@@ -43,37 +51,62 @@ export interface OffsetsContext {
   readonly now: () => number
   readonly signal: AbortSignal
   readonly write: (text: string) => void
+  readonly writeError: (text: string) => void
 }
 
-const usage = (what: string, remedy: string) => new FatalError('USAGE', what, remedy)
-
-/** Answers the exit code: 1 when something was refused. */
+/** `named`: a position's name, or of `at` the time. Answers the exit code: 1 when something was refused. */
 export async function offsetsCommand(
   action: OffsetsAction,
+  named: string | undefined,
   flags: OffsetsFlags,
   context: OffsetsContext,
 ): Promise<number> {
   const { settings, consumer } = context
-  const { topic, table } = consumer.definition
+  const { topic: own, table } = consumer.definition
+  const topic = flags.topic ?? own
   const target: Target = { consumer: consumer.name, topic, table }
+  const name = named ?? ''
+  if (action === 'save') checkName(name)
   const wanted = partitionsOf(flags.partition)
   if (action === 'set' && (wanted === undefined || flags.to === undefined))
     throw usage('offsets set needs --partition and --to.', 'millrace offsets set --help shows how.')
   const session = await connectPostgres(settings, `millrace ${consumer.name} offsets`)
   try {
     requireSchema(await schemaState(session))
+    if (action === 'positions') return positions(await listPositions(session, target), flags, context)
+    if (action === 'forget') {
+      await forgetPosition(session, target, name, context.actor)
+      context.write(flags.json ? `${JSON.stringify({ forgot: name })}\n` : `Forgot '${name}'.\n`)
+      return 0
+    }
     const group = settings.group || consumer.name
     return await withKafka(openKafka(settings), topic, group, async (kafka) => {
       const all = await readLedger(session, target)
       const rows = wanted === undefined || wanted === 'all' ? all : all.filter(({ partition }) => wanted.has(partition))
+      // Another topic has no ledger of ours, and may be asked about all the same.
       const unknown =
-        wanted instanceof Set ? [...wanted].filter((one) => !rows.some((row) => row.partition === one)) : []
+        wanted instanceof Set && action !== 'at'
+          ? [...wanted].filter((one) => !rows.some((row) => row.partition === one))
+          : []
       if (unknown.length > 0)
         throw usage(
           `The ledger has no partition ${unknown.join(', ')} of ${topic}.`,
           'millrace offsets show lists them.',
         )
-      return action === 'show' ? show(rows, kafka, flags, context) : set(session, target, rows, kafka, flags, context)
+      switch (action) {
+        case 'show':
+          return show(rows, kafka, flags, context)
+        case 'at':
+          return offsetsAt(name, topic, rows, kafka, flags, context)
+        case 'save':
+          return save(session, target, name, rows, kafka, flags, context)
+        case 'set': {
+          const goals = await goalsOf(flags.to as string, rows, kafka)
+          return decide(session, target, rows, goals, kafka, { action: 'offsets set' }, flags, context)
+        }
+        case 'restore':
+          return restore(session, target, name, rows, kafka, flags, context)
+      }
     })
   } catch (error) {
     if (error instanceof FatalError) throw error
@@ -134,91 +167,84 @@ async function show(rows: readonly LedgerState[], kafka: KafkaState, flags: Offs
   return 0
 }
 
-async function set(
+/** The first record of a time on, in every partition, by the records' own Kafka timestamps. */
+async function offsetsAt(
+  text: string,
+  topic: string,
+  rows: readonly LedgerState[],
+  kafka: KafkaState,
+  flags: OffsetsFlags,
+  { write }: OffsetsContext,
+): Promise<number> {
+  const timeMs = timeOf('the time', text)
+  const found = await kafka.at(timeMs)
+  const ledger = new Map(rows.map((row) => [row.partition, row]))
+  const wanted = partitionsOf(flags.partition)
+  const shown = [...kafka.marks]
+    .filter(([partition]) => !(wanted instanceof Set) || wanted.has(partition))
+    .sort(([a], [b]) => a - b)
+    .map(([partition, { low, high }]): ShownAt => {
+      const offset = found.get(partition) ?? high
+      const nextOffset = ledger.get(partition)?.nextOffset ?? null
+      return { partition, earliestOffset: low, offset, latestOffset: high, fromThenOn: high - offset, nextOffset }
+    })
+  const at = new Date(timeMs).toISOString()
+  write(flags.json ? `${JSON.stringify({ topic, at, partitions: shown })}\n` : renderAt(shown, topic, at))
+  return 0
+}
+
+async function save(
   session: Session,
   target: Target,
+  name: string,
+  rows: readonly LedgerState[],
+  kafka: KafkaState,
+  flags: OffsetsFlags,
+  { actor, write }: OffsetsContext,
+): Promise<number> {
+  const source = flags.at === undefined ? 'ledger' : new Date(timeOf('--at', flags.at)).toISOString()
+  const at = flags.at === undefined ? null : await kafka.at(Date.parse(source))
+  const offsets = new Map(rows.map(({ partition, nextOffset }) => [partition, at?.get(partition) ?? nextOffset]))
+  if (offsets.size === 0)
+    throw usage(
+      `${target.consumer} has no position in ${target.topic} yet.`,
+      'It has one as soon as it has stored something.',
+    )
+  const topicId = kafka.marks.get(rows[0]?.partition ?? 0)?.topicId ?? null
+  await savePosition(session, target, { name, actor, source, topicId, offsets })
+  const saved = { name, source, partitions: Object.fromEntries(offsets) }
+  write(flags.json ? `${JSON.stringify(saved)}\n` : `Saved '${name}': ${offsets.size} partitions, by ${source}.\n`)
+  return 0
+}
+
+function positions(all: readonly SavedPosition[], flags: OffsetsFlags, { write }: OffsetsContext): number {
+  const plain = all.map(({ offsets, ...one }) => ({ ...one, positions: Object.fromEntries(offsets) }))
+  write(flags.json ? `${JSON.stringify(plain)}\n` : renderPositions(all))
+  return 0
+}
+
+async function restore(
+  session: Session,
+  target: Target,
+  name: string,
   rows: readonly LedgerState[],
   kafka: KafkaState,
   flags: OffsetsFlags,
   context: OffsetsContext,
 ): Promise<number> {
-  const { settings, consumer, actor, now, write } = context
-  const goals = await goalsOf(flags.to as string, rows, kafka)
-  const publishes = consumer.definition.route !== undefined && settings.redisUrls.length > 0
-  const held = await lastIds(rows, publishes, settings, consumer.name)
-  const plans = rows.map((row) => {
-    const marks = kafka.marks.get(row.partition)
-    if (marks === undefined)
-      throw usage(`Kafka has no partition ${row.partition} of ${target.topic}.`, 'Look at the topic.')
-    const key = (family: string) => streamKey(family, row.partition)
-    const plan = planSet(row, marks, goals.get(row.partition) ?? marks.high, held.get(row.partition) ?? new Map(), {
-      publishes,
-      key,
-    })
-    const served = kafka.members > 0 && !row.stopped && plan.kind !== 'same' && flags.force !== true
-    if (plan.refusal !== null || !served) return plan
-    const refusal = `it is not stopped, and the group has ${kafka.members} members: stop the fleet first, or --force (the replica that serves it is fenced by the ledger at its next batch, and goes on from the new place)`
-    return { ...plan, refusal }
-  })
-  const refused = plans.filter(({ refusal }) => refusal !== null)
-  let done = false
-  if (flags.yes === true && flags.dryRun !== true && refused.length === 0) {
-    const aside = `${target.topic}~${new Date(now()).toISOString().replaceAll(/[-:]|\.\d+/g, '')}`
-    const moved = await apply(session, target, plans, aside, actor)
-    if (moved.length > 0) {
-      throw new FatalError(
-        'FENCED',
-        `Partitions ${moved.join(', ')} have moved on meanwhile; nothing was changed.`,
-        'Run it again, or stop the fleet first.',
-      )
-    }
-    done = true
-  }
-  if (flags.json) write(`${JSON.stringify({ done, plans: plans.map(plainPlan) })}\n`)
-  else write(renderPlans(plans, target.topic, done))
-  return refused.length > 0 ? 1 : 0
-}
-
-const plainPlan = ({ partition, kind, before, after, skipped, again, says, refusal }: Plan) => ({
-  partition,
-  kind,
-  from: before.nextOffset,
-  to: after.nextOffset,
-  skipped,
-  again,
-  says,
-  refusal,
-})
-
-export async function goalsOf(
-  to: string,
-  rows: readonly LedgerState[],
-  kafka: Pick<KafkaState, 'marks' | 'at'>,
-): Promise<ReadonlyMap<number, number>> {
-  if (to === 'earliest') return new Map([...kafka.marks].map(([partition, { low }]) => [partition, low]))
-  if (to === 'latest') return new Map([...kafka.marks].map(([partition, { high }]) => [partition, high]))
-  if (/^\d+$/.test(to)) return new Map(rows.map(({ partition }) => [partition, Number(to)]))
-  const timeMs = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(to) ? Date.parse(to) : Number.NaN
-  if (Number.isNaN(timeMs))
-    throw usage(`--to reads '${to}'.`, 'It takes earliest, latest, an offset, or a time like 2026-11-21T09:30:00Z.')
-  return kafka.at(timeMs)
-}
-
-async function lastIds(rows: readonly LedgerState[], publishes: boolean, settings: Settings, name: string) {
-  const found = new Map<number, Map<string, number>>()
-  if (!publishes) return found
-  const redis = await connectRedis(settings, { name: `millrace-${name}-offsets` })
-  try {
-    const wanted = rows.flatMap(({ partition, streams }) =>
-      [...streams.keys()].map((family) => ({ partition, family })),
+  const saved = await readPosition(session, target, name)
+  const now = [...kafka.marks.values()][0]?.topicId
+  if (saved.topicId !== null && now !== undefined && now !== null && saved.topicId !== now)
+    throw new FatalError(
+      'TOPIC_RECREATED',
+      `'${name}' is of another topic that had the name ${target.topic}: its offsets mean other records.`,
+      '`millrace offsets set` takes earliest, latest or a time.',
     )
-    const last = await openRedis({ redis, streamLengthMax: settings.streamLengthMax }).last(wanted)
-    for (const [index, { partition, family }] of wanted.entries()) {
-      const own = found.get(partition) ?? new Map<string, number>()
-      found.set(partition, own.set(family, last[index] as number))
-    }
-  } finally {
-    redis.disconnect()
-  }
-  return found
+  const known = rows.filter(({ partition }) => saved.offsets.has(partition))
+  const unknown = rows.filter(({ partition }) => !saved.offsets.has(partition)).map(({ partition }) => partition)
+  if (unknown.length > 0)
+    context.writeError(`'${name}' says nothing of partition ${unknown.join(', ')}: left as they are\n`)
+  const { savedAt, source, actor: savedBy } = saved
+  const by = { action: 'offsets restore', because: { position: name, savedAt, savedBy, source } } as const
+  return decide(session, target, known, saved.offsets, kafka, by, flags, context)
 }

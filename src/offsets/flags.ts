@@ -28,9 +28,48 @@ export const offsetsCommands = {
       json,
     ],
   },
+  at: {
+    argument: '<time>',
+    summary:
+      "which offset each partition has at a time, by its records' Kafka timestamps: the first record from then on",
+    flags: [
+      consumer,
+      ['--topic <name>', "another topic than the consumer's"],
+      ['--partition <list>', 'these only: 3 or 3,7,12 or all', 'all'],
+      json,
+    ],
+  },
+  save: {
+    argument: '<name>',
+    summary: 'remember under a name where the partitions stand, to restore it later',
+    flags: [
+      consumer,
+      ['--at <time>', 'not where the ledger stands: the first record of this time on'],
+      ['--partition <list>', 'these only: 3 or 3,7,12 or all', 'all'],
+      json,
+    ],
+  },
+  positions: { summary: 'list what was saved', flags: [consumer, json] },
+  restore: {
+    argument: '<name>',
+    summary: 'go on where a saved position says; tells what it would do unless --yes is given, as `set` does',
+    flags: [
+      consumer,
+      ['--partition <list>', 'these only: 3 or 3,7,12 or all', 'all'],
+      ['--force', 'although a replica is serving the partition: it is fenced at its next batch'],
+      ['--dry-run', 'tell what would be done, which is what happens without --yes'],
+      ['--yes', 'do it'],
+      json,
+    ],
+  },
+  forget: { argument: '<name>', summary: 'take a saved position away', flags: [consumer, json] },
 } as const satisfies Record<
   string,
-  { readonly summary: string; readonly flags: readonly (readonly [flag: string, help: string, standard?: string])[] }
+  {
+    readonly argument?: string
+    readonly summary: string
+    readonly flags: readonly (readonly [flag: string, help: string, standard?: string])[]
+  }
 >
 
 export type OffsetsAction = keyof typeof offsetsCommands

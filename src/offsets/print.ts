@@ -2,6 +2,7 @@
 import { count } from '../core/count.ts'
 import type { Stopped } from '../core/ledger.ts'
 import type { Plan, Range } from './plan.ts'
+import type { SavedPosition } from './positions.ts'
 
 export interface Shown {
   readonly partition: number
@@ -83,4 +84,48 @@ export function renderPlans(plans: readonly Plan[], topic: string, done: boolean
     done ? 'Done.' : refused > 0 ? 'Nothing was changed.' : 'Nothing was changed: add --yes to do it.',
   )
   return `${lines.join('\n')}\n`
+}
+
+export interface ShownAt {
+  readonly partition: number
+  readonly earliestOffset: number
+  readonly offset: number
+  readonly latestOffset: number
+  readonly fromThenOn: number
+  /** Of the ledger; null: it does not know the partition. */
+  readonly nextOffset: number | null
+}
+
+export function renderAt(shown: readonly ShownAt[], topic: string, at: string): string {
+  const rows = shown.map((one) => [
+    String(one.partition),
+    orDash(one.earliestOffset),
+    orDash(one.offset),
+    orDash(one.latestOffset),
+    orDash(one.fromThenOn),
+    orDash(one.nextOffset),
+    one.offset === one.latestOffset
+      ? 'no record since'
+      : one.nextOffset === null
+        ? 'not in the ledger'
+        : one.nextOffset > one.offset
+          ? 'stored'
+          : 'to come',
+  ])
+  const head = ['partition', 'earliest', 'offset', 'latest', 'from then on', 'ledger', 'that record']
+  const sum = count(shown.reduce((total, one) => total + one.fromThenOn, 0))
+  return `${table(head, rows)}\n\n${topic}: ${sum} offsets from ${at} on\n`
+}
+
+export function renderPositions(all: readonly SavedPosition[]): string {
+  if (all.length === 0) return 'No position was saved.\n'
+  const rows = all.map(({ name, savedAt, actor, source, offsets }) => [
+    name,
+    savedAt,
+    actor,
+    source,
+    count(offsets.size),
+    count([...offsets.values()].reduce((sum, one) => sum + one, 0)),
+  ])
+  return `${table(['name', 'saved', 'by', 'of', 'partitions', 'offsets, summed'], rows)}\n`
 }

@@ -3,8 +3,8 @@ import type kafkajs from 'kafkajs'
 import type { Kafka } from 'kafkajs'
 import type { LedgerRow, Stopped, Watermarks } from '../core/ledger.ts'
 import { openTopicIds } from '../flow/consume/kafkajs-topic-id.ts'
+import { openKafkaReader } from '../records/kafka-reader.ts'
 import type { Session } from '../schema/sql.ts'
-import { openKafkaReader } from '../verify/kafka-reader.ts'
 import type { FullRow, Range } from './plan.ts'
 
 export interface Target {
@@ -80,9 +80,10 @@ export async function withKafka<T>(
         ),
       ),
       members: groups[0]?.members.length ?? 0,
+      // To Kafka a time below zero is not one: -1 is the end, -2 the beginning.
       at: async (timeMs) =>
         new Map(
-          (await admin.fetchTopicOffsetsByTimestamp(topic, timeMs)).map(({ partition, offset }) => [
+          (await admin.fetchTopicOffsetsByTimestamp(topic, Math.max(0, timeMs))).map(({ partition, offset }) => [
             partition,
             Number(offset),
           ]),

@@ -26,6 +26,7 @@ const secretKeys = [
   'redisUrls',
   'connectionString',
   'otlpHeaders',
+  'gatewayToken',
   'sasl',
   'authorization',
 ]

@@ -3,7 +3,7 @@
  * is refused as unknown; a fetch far behind the end needs Read on the topic and is refused as out of range. Asked before the group is joined, because a
  * member that may not read would take partitions away from the others first.
  *
- * kafkajs has no public way to send either. Like verify/kafka-reader.ts this reaches into 2.2.4, which is pinned and will see no other release.
+ * kafkajs has no public way to send either. Like records/kafka-reader.ts this reaches into 2.2.4, which is pinned and will see no other release.
  */
 import { createRequire } from 'node:module'
 import type { Settings } from '../core/settings.ts'

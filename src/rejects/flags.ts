@@ -1,18 +1,5 @@
 /** The options of `millrace rejects ...`: what the help says of each. Light: the help is shown without loading a client. */
-
-export interface Flag {
-  readonly flag: string
-  readonly help: string
-  readonly standard?: string
-  /** May be given several times. */
-  readonly many?: boolean
-}
-
-const row = (flag: string, help: string, more: { standard?: string; many?: boolean } = {}): Flag => ({
-  flag,
-  help,
-  ...more,
-})
+import { type Flag, row } from '../core/flag.ts'
 
 const consumer = row('--consumer <name>', 'whose rejects', { standard: 'cloud-events' })
 const which: readonly Flag[] = [

@@ -5,7 +5,7 @@
  * The hot day has no index on coordinates (it costs COPY too much), so the order is a sort: expect temporary files of the size of the keys.
  */
 import pg from 'pg'
-import { createFeed, type Feed } from './feed.ts'
+import { createFeed, type Feed } from '../records/feed.ts'
 
 export interface VerifyTarget {
   readonly consumer: string

@@ -7,9 +7,9 @@
  */
 import { eventId } from '../core/identity.ts'
 import type { ConsumerDefinition } from '../define.ts'
+import type { SourceRecord } from '../records/kafka-reader.ts'
 import { type PlainEvent, readEvent, sameJson } from './event.ts'
 import type { Findings } from './findings.ts'
-import type { SourceRecord } from './kafka-reader.ts'
 import { collectMissing } from './missing.ts'
 import type { EventKey, StoredRow } from './postgres-reader.ts'
 import type { StreamInfo, StreamRead } from './redis-reader.ts'

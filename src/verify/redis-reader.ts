@@ -3,7 +3,7 @@
  * is not a lost one.
  */
 import type { RedisClient } from '../process/connect-redis.ts'
-import { createFeed, type Feed } from './feed.ts'
+import { createFeed, type Feed } from '../records/feed.ts'
 
 export interface StreamEntry {
   readonly id: string

@@ -3,9 +3,9 @@
  * Entries that a stream has trimmed from its head are told apart from lost ones by what XINFO says.
  */
 
+import type { SourceRecord } from '../records/kafka-reader.ts'
 import { type PlainEvent, readEvent, sameData } from './event.ts'
 import type { Findings } from './findings.ts'
-import type { SourceRecord } from './kafka-reader.ts'
 import type { StreamEntry, StreamInfo, StreamRead } from './redis-reader.ts'
 
 export interface EntryCounts {

@@ -10,14 +10,13 @@ import type { KafkaConfig } from 'kafkajs'
 import kafkajs from 'kafkajs'
 import type pg from 'pg'
 import type { ConsumerDefinition } from '../define.ts'
-import { registerCodecs } from '../flow/consume/codecs.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
 import { streamKey } from '../flow/publish/keys.ts'
 import type { RedisClient } from '../process/connect-redis.ts'
+import { openKafkaReader } from '../records/kafka-reader.ts'
 import { type Claim, claimsOf, compareCounters, compareMarks } from './claims.ts'
 import { createFindings, type Problem } from './findings.ts'
 import { kafkaMarks, topicEnds } from './kafka-marks.ts'
-import { openKafkaReader } from './kafka-reader.ts'
 import * as postgres from './postgres-reader.ts'
 import { provePartition } from './prove-partition.ts'
 import { openStream, type StreamRead, streamInfo } from './redis-reader.ts'
@@ -85,7 +84,6 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const target = { consumer, topic, table }
   const startedMs = now()
   const findings = createFindings(options.examplesMax ?? 10)
-  registerCodecs()
   mendKafkajs()
 
   // Before the ledger is read: what Kafka says was settled must be published by then.

@@ -1,6 +1,6 @@
 /** Records, rows, rejects and entries of one partition, brought together offset by offset in ascending order; memory holds a chunk of each. */
-import type { Feed } from './feed.ts'
-import type { SourceRecord } from './kafka-reader.ts'
+import type { Feed } from '../records/feed.ts'
+import type { SourceRecord } from '../records/kafka-reader.ts'
 import type { StoredReject, StoredRow } from './postgres-reader.ts'
 import type { StreamEntry, StreamRead } from './redis-reader.ts'
 

@@ -1,6 +1,6 @@
 /** Records of the topic as Kafka holds them now: for scenarios that are about to take them away. */
 import { registerCodecs } from '../../src/flow/consume/codecs.ts'
-import { openKafkaReader, type Range } from '../../src/verify/kafka-reader.ts'
+import { openKafkaReader, type Range } from '../../src/records/kafka-reader.ts'
 import type { World } from './scenario.ts'
 
 /** What tells a record from all others in the load's account. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { Cluster } from 'ioredis'
+import { Cluster, type Command } from 'ioredis'
 import { TransientError } from '../../src/core/errors.ts'
 import { parseSettings } from '../../src/core/settings.ts'
 import { openRedis } from '../../src/flow/publish/redis.ts'
@@ -175,10 +175,10 @@ test('a cluster', async (t) => {
     const straying = new Proxy(client, {
       get(target, name) {
         const value = Reflect.get(target, name)
-        if (name !== 'fcall') return typeof value === 'function' ? value.bind(target) : value
-        return async (...args: Parameters<Cluster['fcall']>) => {
-          if (calls++ === 0) await new Promise((resolve) => setTimeout(resolve, 100))
-          return target.fcall(...args)
+        if (name !== 'sendCommand') return typeof value === 'function' ? value.bind(target) : value
+        return async (command: Command) => {
+          if (command.name === 'fcall' && calls++ === 0) await new Promise((resolve) => setTimeout(resolve, 100))
+          return target.sendCommand(command)
         }
       },
     })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { Redis } from 'ioredis'
+import { type Command, Redis } from 'ioredis'
 import { TransientError } from '../../src/core/errors.ts'
 import { streamKey } from '../../src/flow/publish/keys.ts'
 import { createMemoryStreams, type MemoryStreams, openMemoryPublish } from '../../src/flow/publish/memory.ts'
@@ -197,11 +197,11 @@ test('a call refused in the middle of a batch: those behind it are refused too, 
   let calls = 0
   const refusing = new Proxy(redis, {
     get(target, name) {
-      if (name !== 'fcall') return Reflect.get(target, name)
-      return (...args: Parameters<Redis['fcall']>) =>
-        ++calls === 2
+      if (name !== 'sendCommand') return Reflect.get(target, name)
+      return (command: Command) =>
+        command.name === 'fcall' && ++calls === 2
           ? Promise.reject(new Error("OOM command not allowed when used memory > 'maxmemory'."))
-          : target.fcall(...args)
+          : target.sendCommand(command)
     },
   })
   const publish = openRedis({ redis: refusing, streamLengthMax: 0 })

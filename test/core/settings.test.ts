@@ -175,6 +175,7 @@ test('relations are asserted, with the values that break them', () => {
     { MILLRACE_REDIS: 'redis://a:1/2', MILLRACE_REDIS_CLUSTER: 'on' },
     { MILLRACE_REDIS_USER: 'u' },
     { MILLRACE_RETENTION_DAYS: '30' },
+    { MILLRACE_GATEWAY_TOKEN: 'guessed' },
     { MILLRACE_TRACES: 'on', OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4317' },
     { MILLRACE_TRACES: 'on', OTEL_EXPORTER_OTLP_HEADERS: 'token' },
   ]

@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { test } from 'node:test'
 import { CloudEvent, Kafka } from 'cloudevents'
 import fc from 'fast-check'
+import { ByteWriter } from '../../src/core/bytes.ts'
 import { EventView } from '../../src/core/event.ts'
 import { type HeaderValue, RecordView, runOf } from '../../src/core/record.ts'
 import type { RejectCode } from '../../src/core/verdict.ts'
@@ -26,6 +27,12 @@ interface Seen {
   readonly bytes: Buffer | null
   readonly extensions: string | null
   readonly entry: string
+}
+
+function entryOf(event: EventView): string {
+  const entry = new ByteWriter(0)
+  event.writeEntry(entry)
+  return Buffer.from(entry.finish()).toString('utf8')
 }
 
 /** What the decoder makes of one record. The record stands between others, so that a look beyond its ends would show. */
@@ -56,7 +63,7 @@ function see(value: Buffer | string | null, headers: Record<string, HeaderValue>
     bytes: event.dataBytes,
     data: event.dataStart < 0 ? null : event.bytes.toString('utf8', event.dataStart, event.dataEnd),
     extensions: event.extensions?.toString('utf8') ?? null,
-    entry: (event.envelope ?? event.bytes.subarray(event.entryStart, event.entryEnd)).toString('utf8'),
+    entry: verdict === null ? entryOf(event) : '',
   }
 }
 

@@ -10,7 +10,7 @@ export function millrace(
   ...args: string[]
 ): Promise<{ code: number; out: string; err: string }> {
   return new Promise((resolve) => {
-    const options = { env: cleanEnv(env) as NodeJS.ProcessEnv, timeout: 60_000 }
+    const options = { env: cleanEnv(env) as NodeJS.ProcessEnv, timeout: 600_000 }
     execFile(process.execPath, [main, ...args], options, (error, out, err) =>
       resolve({ code: error === null ? 0 : Number(error.code ?? 1), out, err }),
     )

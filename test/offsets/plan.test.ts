@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { goalsOf, partitionsOf } from '../../src/offsets/command.ts'
+import { partitionsOf } from '../../src/offsets/command.ts'
+import { goalsOf } from '../../src/offsets/decide.ts'
 import { type FullRow, planSet } from '../../src/offsets/plan.ts'
 import { type LedgerState, stateOf } from '../../src/offsets/read.ts'
 

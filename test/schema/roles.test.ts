@@ -66,12 +66,29 @@ test('the operator role judges rejects, moves the ledger, makes days, and cannot
   )
   await session.query('update ledger set next_offset = 2')
   await session.query(`insert into audit (actor, action, target) values ('a', 'b', 'c') returning id`)
+  await session.query(`insert into replays (id, target, description, plan, actor) values ('r', 't', '{}', '{}', 'a')`)
+  await session.query(`update replays set state = 'done', saved = '{}'`)
   await ensurePartitions(session, 'cloud_events', [dayOf(at)], { signal: noSignal })
+  await session.query(`insert into state_snapshots (events_table, reducer, subject, hash, at, events, counts, state, made_by)
+    values ('cloud_events', 'order', 'ord_1', 'h', now(), 0, '{}', 'null', 'a') on conflict do nothing`)
+  await session.query('delete from state_snapshots')
+  await session.query(
+    `insert into saved_positions (consumer, topic, name, actor, source, positions) values ('c', 't', 'n', 'a', 'ledger', '{}')`,
+  )
+  await session.query('delete from saved_positions')
+  await session.query(`insert into gateway_jobs (id, description, wanted) values ('r', '{}', 'running')`)
+  await session.query(`insert into gateway_requests (key, request_hash) values ('k', 'h')`)
+  await session.query(`update gateway_requests set status = 201, body = '{}'`)
+  await session.query('delete from gateway_requests')
+  await session.query(`update gateway_jobs set wanted = 'paused'`)
+  await session.query('delete from gateway_jobs')
   for (const query of [
+    `update saved_positions set positions = '{}'`,
     `update rejects set value = 'x'`,
     'delete from rejects',
     'delete from ledger',
     'delete from audit',
+    'delete from replays',
     `update audit set actor = 'nobody'`,
     'insert into cloud_events select * from cloud_events',
     `call millrace_advance('c', 't', '{0}', '{0}', '{0}', '{1}', '{0}', '{0}', '{0}', null, null)`,
@@ -90,8 +107,13 @@ test('the reader role sees events and the ledger, and changes nothing', async ()
     `select * from cloud_events where id >= millrace_id_floor(now()) union all select * from cloud_events_2026_11_21`,
   )
   await session.query('select * from ledger')
+  await session.query('select * from state_snapshots')
   for (const query of [
     'select * from rejects',
+    'select * from saved_positions',
+    'select * from gateway_jobs',
+    'select * from gateway_requests',
+    'delete from state_snapshots',
     `insert into ledger (consumer, topic, partition, start_offset, next_offset) values ('c', 't', 0, 0, 0)`,
     `select millrace_make_partition('cloud_events', '2026-11-22')`,
   ]) {

@@ -11,7 +11,7 @@ import { TallyWriter } from '../../core/tally.ts'
 import { type Reject, reject, type Verdict } from '../../core/verdict.ts'
 import type { ConsumerDefinition } from '../../define.ts'
 import type { DecodeLimits } from './port.ts'
-import { contextOf, writeTraced } from './traced.ts'
+import { addContext, contextOf } from './traced.ts'
 import {
   type Clues,
   cluesOf,
@@ -151,11 +151,8 @@ export function decodeBatch(
             }
             family[rows] = at
             entryStart[rows] = entries.length
-            const own = event.envelope
-            const start = own === null ? event.entryStart : 0
-            const end = own === null ? event.entryEnd : own.length
-            if (context?.beside) writeTraced(entries, own ?? bytes, start, end, context)
-            else entries.write(own ?? bytes, start, end)
+            event.writeEntry(entries)
+            if (context?.beside) addContext(entries, entryStart[rows] as number, context)
             entryEnd[rows] = entries.length
           }
           if (!again) {

@@ -56,30 +56,22 @@ function textOf(extensions: Buffer, member: Buffer): Buffer | null {
   return extensions.subarray(start, extensions.indexOf('"', start))
 }
 
-/** An event in JSON, bytes[start, end), with the context that came beside it; as it is where it has one of its own. */
-export function writeTraced(
-  entries: ByteWriter,
-  bytes: Buffer,
-  start: number,
-  end: number,
-  context: TraceContext,
-): void {
-  if (hasOwnContext(bytes, start, end)) {
-    entries.write(bytes, start, end)
-    return
-  }
+/** Gives the event in JSON that was written from `start` on the context that came beside it; it stays as it is where it has one of its own. */
+export function addContext(entries: ByteWriter, start: number, context: TraceContext): void {
+  const event = entries.take(start)
   const { state } = context
-  const members = `"traceparent":"${traceparentOf(context)}",${state === null ? '' : `"tracestate":${JSON.stringify(state)},`}`
+  const members = hasOwnContext(event)
+    ? ''
+    : `"traceparent":"${traceparentOf(context)}",${state === null ? '' : `"tracestate":${JSON.stringify(state)},`}`
   // Never an empty object: an event has an id.
-  const inside = bytes.indexOf('{', start) + 1
-  entries.write(bytes, start, inside)
+  const inside = event.indexOf('{') + 1
+  entries.write(event, 0, inside)
   entries.write(Buffer.from(members, 'latin1'), 0, members.length)
-  entries.write(bytes, inside, end)
+  entries.write(event, inside, event.length)
 }
 
 /** Also one that says null: no member may be there twice. */
-function hasOwnContext(bytes: Buffer, start: number, end: number): boolean {
-  const event = bytes.subarray(start, end)
+function hasOwnContext(event: Buffer): boolean {
   if (!event.includes('"trace')) return false
   const members = JSON.parse(event.toString('utf8')) as object
   return Object.hasOwn(members, 'traceparent') || Object.hasOwn(members, 'tracestate')

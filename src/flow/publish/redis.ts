@@ -11,6 +11,7 @@ import type { Foreign } from '../persist/port.ts'
 import { classifyRedis, lacksFunction } from './classify.ts'
 import { streamKey } from './keys.ts'
 import type { Publish, Streams } from './port.ts'
+import { AddCall, encodeCall, type StreamEntries } from './redis-call.ts'
 
 const library = readFileSync(new URL('./add.lua', import.meta.url), 'utf8')
 export const addFunction = 'millrace2_add'
@@ -25,14 +26,13 @@ export interface RedisPublishOptions {
 }
 
 /** What goes to one stream in one call. */
-interface Part {
-  readonly key: string
+interface Part extends StreamEntries {
   readonly family: string
   /** The streams of its partition, to be told when the call went through. */
   readonly streams: Streams
-  readonly expected: number
   last: number
-  readonly args: (string | Buffer)[]
+  readonly ids: number[]
+  readonly ranges: number[]
 }
 
 /** One function call: streams, each with its entries in order. */
@@ -65,15 +65,9 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
     }
   }
 
-  function send(call: Call): Promise<number> {
-    const keys: string[] = []
-    const args: (string | Buffer | number)[] = [streamLengthMax]
-    for (const { key, expected, args: entries } of call.parts) {
-      keys.push(key)
-      args.push(expected, entries.length / 2)
-      for (const one of entries) args.push(one)
-    }
-    return withFunction(() => redis.fcall(addFunction, keys.length, ...keys, ...args) as Promise<number>)
+  function send({ parts }: Call, entries: Buffer): Promise<number> {
+    const wire = encodeCall(addFunction, streamLengthMax, parts, entries)
+    return withFunction(() => redis.sendCommand(new AddCall(addFunction, parts, wire)) as Promise<number>)
   }
 
   /** ioredis writes each command to the socket as it comes; a system call per command was a fifth of the main thread's time. */
@@ -120,7 +114,9 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
     async publish(batch, foreign, streams, signal) {
       signal.throwIfAborted()
       const calls = callsOf(batch, foreign, streams, redis instanceof Cluster)
-      const sent = inOneWrite(() => Promise.allSettled(calls.map(send)))
+      const { buffer, byteOffset, length } = batch.entryBytes
+      const entries = Buffer.from(buffer, byteOffset, length)
+      const sent = inOneWrite(() => Promise.allSettled(calls.map((call) => send(call, entries))))
       const results = await abortable(sent, signal)
       let added = 0
       // In order: behind the first failure, later calls to the same stream were refused by the function itself.
@@ -153,7 +149,7 @@ export function openRedis({ redis, streamLengthMax }: RedisPublishOptions): Publ
 }
 
 function callsOf(batch: Decoded, foreign: Foreign, streamsOf: readonly Streams[], byPartition: boolean): Call[] {
-  const { rows, slices, families, entryBytes } = batch
+  const { rows, slices, families } = batch
   const calls: Call[] = []
   let call: Call | null = null
   let at = -1
@@ -172,8 +168,7 @@ function callsOf(batch: Decoded, foreign: Foreign, streamsOf: readonly Streams[]
     }
     const start = rows.entryStart[row] as number
     const end = rows.entryEnd[row] as number
-    const entry = view(entryBytes, start, end)
-    if (call === null || call.entries === callEntriesMax || call.bytes + entry.length > callBytesMax) {
+    if (call === null || call.entries === callEntriesMax || call.bytes + end - start > callBytesMax) {
       call = { parts: [], entries: 0, bytes: 0 }
       calls.push(call)
       parts = new Map()
@@ -184,22 +179,20 @@ function callsOf(batch: Decoded, foreign: Foreign, streamsOf: readonly Streams[]
     if (part === undefined) {
       const key = streamKey(family, slices[slice]?.partition ?? -1)
       const streams = streamsOf[slice] as Streams
-      part = { key, family, streams, expected: reached.get(family) ?? 0, last: 0, args: [] }
+      part = { key, family, streams, expected: reached.get(family) ?? 0, last: 0, ids: [], ranges: [] }
       parts.set(family, part)
       call.parts.push(part)
     }
-    part.args.push(String(id), entry)
+    part.ids.push(id)
+    part.ranges.push(start, end)
     // What comes by again lies below what the stream already holds.
     part.last = Math.max(id, reached.get(family) ?? 0)
     reached.set(family, part.last)
     call.entries++
-    call.bytes += entry.length
+    call.bytes += end - start
   }
   return calls
 }
-
-const view = (bytes: Uint8Array, start: number, end: number) =>
-  Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start)
 
 function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>()

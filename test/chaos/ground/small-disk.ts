@@ -9,7 +9,7 @@ import { lastLines, run } from '../../../src/stack/run.ts'
 import { startWatchdog } from '../../../src/stack/watchdog.ts'
 
 export interface SmallDisk {
-  /** Not one page more than what is there now. */
+  /** Not one page more than what is there now, or hardly more where somebody writes just then. */
   fill(): Promise<void>
   /** Room again. */
   free(): Promise<void>
@@ -18,6 +18,7 @@ export interface SmallDisk {
 }
 
 const roomBytes = 8 * 1024 ** 3
+const slackBytes = 16 * 1024
 
 /** Why nothing can be mounted here, or null. */
 export async function whyNoMount(): Promise<string | null> {
@@ -59,11 +60,11 @@ export async function putOnSmallDisk(folder: string): Promise<SmallDisk> {
   await must('cp', '-a', `${kept}/.`, folder)
   return {
     async fill() {
-      // While the server writes, what was just enough is too little for the kernel to accept: a second look then.
+      // While somebody writes, what was just enough is too little for the kernel to accept: a second look then, and each time a little more room.
       for (let tries = 1; ; tries++) {
         const { blocks, bfree, bsize } = statfsSync(folder)
         try {
-          return await size((blocks - bfree) * bsize)
+          return await size((blocks - bfree) * bsize + (tries - 1) * slackBytes)
         } catch (error) {
           if (tries === 20) throw error
         }

@@ -1,7 +1,7 @@
 /**
  * Reads ranges of partitions from Kafka without belonging to any group: no offsets are touched, nothing is left behind, no Group privilege is needed,
- * and one partition is read after the other in the order in which the rows come out of PostgreSQL. (A consumer under a throw-away group name would
- * get all partitions at once in any order, wait for a join, and leave a group to be deleted.)
+ * and the ranges of one feed are read one after the other. (A consumer under a throw-away group name would get all partitions at once in any order,
+ * wait for a join, and leave a group to be deleted.) For the proof, replays, and whoever asks how old the first record is.
  *
  * kafkajs has no public way to do so. This reaches into 2.2.4, which is pinned and will see no other release: its cluster finds the leaders and
  * connects as ever, its fetch request and its batch are used as its own consumer uses them. What was aborted is left out by aborted.ts.
@@ -9,6 +9,7 @@
 import type kafkajs from 'kafkajs'
 import type { KafkaConfig, KafkaMessage } from 'kafkajs'
 import { assert } from '../core/errors.ts'
+import { registerCodecs } from '../flow/consume/codecs.ts'
 import { needKafkajsInsides } from '../flow/consume/kafkajs-insides.ts'
 import { type AbortedTransaction, committedOnly, type FetchedRecord } from './aborted.ts'
 import { createFeed, type Feed } from './feed.ts'
@@ -23,6 +24,7 @@ export interface SourceRecord {
   readonly partition: number
   readonly offset: number
   readonly timestampMs: number
+  readonly key: Buffer | null
   readonly value: Buffer | null
   readonly headers: KafkaMessage['headers']
 }
@@ -58,15 +60,22 @@ interface Fetched {
   readonly lastOffset: number
 }
 
-const fetchBytes = 2 * 1024 * 1024
+const fetchBytesDefault = 2 * 1024 * 1024
 const fetchWaitMs = 500
 const attemptsMax = 6
 const readCommitted = 1
 
 const quiet = { namespace: () => quiet, setLogLevel() {}, error() {}, warn() {}, info() {}, debug() {} }
 
-export async function openKafkaReader(kafka: KafkaConfig, topic: string, signal: AbortSignal): Promise<KafkaReader> {
-  const require = needKafkajsInsides("the proof's reader")
+/** `fetchBytes`: of one answer, for whoever reads many partitions at a time. */
+export async function openKafkaReader(
+  kafka: KafkaConfig,
+  topic: string,
+  signal: AbortSignal,
+  fetchBytes = fetchBytesDefault,
+): Promise<KafkaReader> {
+  registerCodecs()
+  const require = needKafkajsInsides('the reader of records')
   const Cluster = require('kafkajs/src/cluster') as new (options: object) => Cluster
   const Batch = require('kafkajs/src/consumer/batch') as new (topic: string, fetched: string, data: object) => Batch
   const socketFactory = require('kafkajs/src/network/socketFactory') as () => unknown
@@ -80,8 +89,13 @@ export async function openKafkaReader(kafka: KafkaConfig, topic: string, signal:
     allowAutoTopicCreation: false,
     isolationLevel: readCommitted,
   })
-  await cluster.connect()
-  await cluster.addTargetTopic(topic)
+  try {
+    await cluster.connect()
+    await cluster.addTargetTopic(topic)
+  } catch (error) {
+    await cluster.disconnect().catch(() => {})
+    throw error
+  }
 
   async function fetch(partition: number, offset: number): Promise<Fetched> {
     const leader = Object.keys(cluster.findLeaderForPartitions(topic, [partition]))[0]
@@ -146,10 +160,10 @@ export async function openKafkaReader(kafka: KafkaConfig, topic: string, signal:
           return []
         }
         const records: SourceRecord[] = []
-        for (const { offset, timestamp, value, headers } of batch.messages) {
+        for (const { offset, timestamp, key, value, headers } of batch.messages) {
           const at = Number(offset)
           if (at >= range.to) break
-          records.push({ partition, offset: at, timestampMs: Number(timestamp), value, headers })
+          records.push({ partition, offset: at, timestampMs: Number(timestamp), key, value, headers })
         }
         position = Math.max(position, batch.lastOffset) + 1
         return records

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createFeed } from '../../src/verify/feed.ts'
+import { createFeed } from '../../src/records/feed.ts'
 
 test('items come in order, whatever the chunks, and never two questions at a time', async () => {
   await fc.assert(

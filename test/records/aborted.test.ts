@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { committedOnly, type FetchedRecord } from '../../src/verify/aborted.ts'
+import { committedOnly, type FetchedRecord } from '../../src/records/aborted.ts'
 
 type Step = { readonly producer: number; readonly does: 'send' | 'commit' | 'abort' }
 interface Written extends FetchedRecord {
