@@ -91,6 +91,7 @@ test('a replay is begun standing still, stepped, let go, and comes to its end', 
   await eventually('it has begun', async () => (await text(tab, '#note')).includes(' has begun.'))
   const [id = ''] = (await text(tab, '#note')).split(' ')
   assert.deepEqual(kept.jobs.get(id)?.description.select.types, ['com.bss.order.*', 'com.bss.payment.*'])
+  await eventually('it stands still', async () => (await state(tab, id)) === 'paused')
   await press(tab, id, 'step')
   await eventually('an event went', async () => /^1 events/.test(await text(tab, `[data-id="${id}"] .figures`)))
   await press(tab, id, 'resume')
