@@ -212,7 +212,7 @@ function bytesMember(bytes: Buffer, extensions: Buffer | null): string {
   return isText ? `"data":${JSON.stringify(bytes.toString('utf8'))}` : `"data_base64":"${bytes.toString('base64')}"`
 }
 
-const replayIdMember = Buffer.from('"replayid"')
+export const replayIdMember = Buffer.from('"replayid"')
 const scanner = new JsonScanner()
 
 /** A native search would need a view of the part. */
