@@ -74,6 +74,7 @@ const nothing = Buffer.alloc(0)
 export class RunDecoder {
   /** A batch that takes more is not kept unpacked. */
   readonly keptBytesMax: number
+  readonly #pieceBytes: number
   readonly #options: KafkaSourceOptions
   readonly #event = new EventView()
   readonly #written = new ByteWriter(0)
@@ -85,7 +86,8 @@ export class RunDecoder {
   constructor(options: KafkaSourceOptions, pieceBytes: number) {
     const { select, id } = options.description
     this.#options = options
-    this.keptBytesMax = pieceBytes
+    this.#pieceBytes = pieceBytes
+    this.keptBytesMax = 2 * pieceBytes
     this.#fits = matcher(select)
     this.#keys = select.keys.length === 0 ? null : new Set(select.keys)
     this.#mark = Buffer.from(`{"replayid":"${id}"`, 'latin1')
@@ -98,7 +100,7 @@ export class RunDecoder {
     const event = this.#event
     const written = this.#written
     let left = count
-    for (let looked = 0; left > 0 && looked < pieceRecords && written.length < this.keptBytesMax; looked++) {
+    for (let looked = 0; left > 0 && looked < pieceRecords && written.length < this.#pieceBytes; looked++) {
       view.next()
       left--
       const { offset, timestampMs } = view

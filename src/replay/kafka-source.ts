@@ -34,10 +34,10 @@ const batchBytes = 1024 * 1024
 const barrenMax = 8
 const rememberedMax = 500_000
 /** Of all partitions together: of answers, packed as they are, one in work and one ahead each; and of entries, and unpacked batches. */
-const fetchBytesTotal = 8 * 1024 * 1024
-const fetchBytesMin = 64 * 1024
+const fetchBytesTotal = 4 * 1024 * 1024
+const fetchBytesMin = 32 * 1024
 const fetchBytesMax = 1024 * 1024
-const pieceBytesTotal = 16 * 1024 * 1024
+const pieceBytesTotal = 8 * 1024 * 1024
 const pieceBytesMin = 16 * 1024
 const pieceBytesMax = 256 * 1024
 
