@@ -8,6 +8,7 @@ import { closeSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { count } from '../src/core/count.ts'
 import { median } from '../src/core/median.ts'
+import { replicaFlags } from '../src/process/replica-flags.ts'
 import { readUsage } from '../src/start/usage.ts'
 import { startChild } from './contenders/child.ts'
 import { consumeOnly } from './contenders/kafkajs.ts'
@@ -137,14 +138,14 @@ export async function benchReplay(world: World, { events, rounds, paced }: Repla
   return { events, stored, rounds, runs: list.map(({ title }, place) => ({ title, runs: runs[place] })), live }
 }
 
-/** One replay as a process, timed by its own clock: from its first question to its last event being safe. */
+/** One replay as a process, started as bin/millrace.mjs does, timed by its own clock: from its first question to its last event being safe. */
 async function replay(
   world: World,
   id: string,
   args: readonly string[],
 ): Promise<{ events: number; seconds: number; peakMiB: number }> {
   const log = openSync(join(world.logs, 'replay.log'), 'a')
-  const words = [main, 'replay', '--json', '--rate', 'max', '--id', id, ...args]
+  const words = [...replicaFlags, main, 'replay', '--json', '--rate', 'max', '--id', id, ...args]
   const env = { ...process.env, ...world.env(true) }
   const child = spawn(process.execPath, words, { env, stdio: ['ignore', 'pipe', log] })
   closeSync(log)

@@ -124,15 +124,18 @@ export async function openWorld({
     },
     async emptyTopic(wanted = partitions) {
       const isGone = (error: unknown) => (error as { type?: string }).type === 'UNKNOWN_TOPIC_OR_PARTITION'
-      await again('the topic to be deleted', () =>
-        admin.deleteTopics({ topics: [topic] }).catch((error) => (isGone(error) ? undefined : Promise.reject(error))),
-      )
-      // The broker deletes at its leisure, and makes no topic of a name that it still has.
+      const timeout = 30_000
+      // All of it again, for a request whose answer came too late has left a topic: whether it is the old one or the new one, nobody can tell.
       await again('the topic to be made anew', async () => {
+        await admin
+          .deleteTopics({ topics: [topic], timeout })
+          .catch((error) => (isGone(error) ? undefined : Promise.reject(error)))
         const isNew = await admin.createTopics({
           topics: [{ topic, numPartitions: wanted, replicationFactor: 1 }],
+          timeout,
           waitForLeaders: true,
         })
+        // The broker deletes at its leisure, and makes no topic of a name that it still has.
         if (!isNew) throw new Error('the old one is still there')
       })
     },

@@ -65,7 +65,10 @@ const arrows: readonly (readonly [from: RegExp, to: (edge: Edge) => boolean])[] 
   ],
   [/^src\/schema\//, ({ to }) => /^src\/(core|schema)\//.test(to)],
   // Records read without a group, for the wings that do so, in all codecs.
-  [/^src\/records\//, ({ to }) => /^src\/(core\/|records\/|flow\/consume\/(kafkajs-insides|codecs)\.ts$)/.test(to)],
+  [
+    /^src\/records\//,
+    ({ to }) => /^src\/(core\/|records\/|flow\/consume\/(kafkajs-insides|kafkajs-fetch|codecs)\.ts$)/.test(to),
+  ],
   // What a fleet looks like: of what it tells, and nothing else.
   [/^src\/live\//, ({ to }) => /^src\/(core|live)\//.test(to)],
   // A process of the fleet runs the flow, and the keeper of its days beside it, and shows itself.

@@ -92,13 +92,13 @@ export class EventView {
     return this.bytes.subarray(start, this.at[attribute * 2 + 1])
   }
 
-  /** The event as structured JSON. */
-  writeEntry(into: ByteWriter): void {
+  /** The event as structured JSON, but for so many bytes of its beginning. */
+  writeEntry(into: ByteWriter, skip = 0): void {
     if (this.entryStart >= 0) {
-      into.write(this.bytes, this.entryStart, this.entryEnd)
+      into.write(this.bytes, this.entryStart + skip, this.entryEnd)
       return
     }
-    into.append(this.envelope)
+    into.append(this.envelope, skip)
     if (this.dataStart >= 0) into.write(this.bytes, this.dataStart, this.dataEnd)
     into.byte(0x7d)
   }

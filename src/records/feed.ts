@@ -12,8 +12,14 @@ export interface Feed<T> {
   ready(): Promise<void>
 }
 
-/** `next` answers the next chunk, or null at the end; an empty chunk only means: ask again. It is never called twice at a time. */
-export function createFeed<T>(next: () => Promise<readonly T[] | null>): Feed<T> {
+/**
+ * `next` answers the next chunk, or null at the end; an empty chunk only means: ask again. It is never called twice at a time. `ahead` false: this
+ * chunk is large enough, the next one is asked for when it is done.
+ */
+export function createFeed<T>(
+  next: () => Promise<readonly T[] | null>,
+  ahead: (chunk: readonly T[]) => boolean = () => true,
+): Feed<T> {
   let items: readonly T[] = []
   let at = 0
   let ended = false
@@ -30,6 +36,11 @@ export function createFeed<T>(next: () => Promise<readonly T[] | null>): Feed<T>
     head: () => items[at],
     take() {
       at++
+      // Nobody needs what lies behind.
+      if (at >= items.length) {
+        items = []
+        at = 0
+      }
     },
     get empty() {
       return !ended && at >= items.length
@@ -39,7 +50,7 @@ export function createFeed<T>(next: () => Promise<readonly T[] | null>): Feed<T>
         const chunk = await (coming ?? ask())
         coming = null
         if (chunk === null) ended = true
-        else coming = ask()
+        else if (ahead(chunk)) coming = ask()
         items = chunk ?? []
         at = 0
       }

@@ -9,7 +9,9 @@
 import type kafkajs from 'kafkajs'
 import type { KafkaConfig, KafkaMessage } from 'kafkajs'
 import { assert } from '../core/errors.ts'
+import type { RecordRun } from '../core/record.ts'
 import { registerCodecs } from '../flow/consume/codecs.ts'
+import { decodeFetch, type RunMessage } from '../flow/consume/kafkajs-fetch.ts'
 import { needKafkajsInsides } from '../flow/consume/kafkajs-insides.ts'
 import { type AbortedTransaction, committedOnly, type FetchedRecord } from './aborted.ts'
 import { createFeed, type Feed } from './feed.ts'
@@ -29,14 +31,23 @@ export interface SourceRecord {
   readonly headers: KafkaMessage['headers']
 }
 
+type Expired = (partition: number, low: number) => void
+
 export interface KafkaReader {
   /** The records of these ranges, in this order. `expired`: Kafka has meanwhile dropped what lies below `low`. */
-  read(ranges: readonly Range[], expired: (partition: number, low: number) => void): Feed<SourceRecord>
+  read(ranges: readonly Range[], expired: Expired): Feed<SourceRecord>
+  /** The same as the log has them, a run for each record batch. The first and the last may reach beyond the range. */
+  runs(range: Range, expired: Expired): Feed<RecordRun>
   close(): Promise<void>
 }
 
 interface Broker {
   fetch(request: object): Promise<{ responses: { partitions: Partition[] }[] }>
+  [send: symbol]: (call: object) => Promise<{ responses: { partitions: RunsOfPartition[] }[] }>
+}
+interface RunsOfPartition {
+  readonly messages: readonly RunMessage[]
+  readonly lastStableOffset: string
 }
 interface Cluster {
   connect(): Promise<void>
@@ -55,8 +66,8 @@ interface Batch {
   readonly messagesWithinOffset: readonly (KafkaMessage & FetchedRecord)[]
   lastOffset(): string
 }
-interface Fetched {
-  readonly messages: readonly KafkaMessage[]
+interface Fetched<T> {
+  readonly items: readonly T[]
   readonly lastOffset: number
 }
 
@@ -64,6 +75,17 @@ const fetchBytesDefault = 2 * 1024 * 1024
 const fetchWaitMs = 500
 const attemptsMax = 6
 const readCommitted = 1
+
+/** A fetch is given as long as it may wait, and this: all partitions ask at once. */
+const networkMs = 30_000
+
+/** kafkajs's own way to send what it does not know. */
+function symbolOf(broker: Broker): symbol {
+  const { prototype } = broker.constructor as { prototype: object }
+  const send = Object.getOwnPropertySymbols(prototype).find(({ description }) => description?.endsWith('sendRequest'))
+  assert(send !== undefined, () => 'kafkajs sends requests in another way')
+  return send
+}
 
 const quiet = { namespace: () => quiet, setLogLevel() {}, error() {}, warn() {}, info() {}, debug() {} }
 
@@ -78,6 +100,8 @@ export async function openKafkaReader(
   const require = needKafkajsInsides('the reader of records')
   const Cluster = require('kafkajs/src/cluster') as new (options: object) => Cluster
   const Batch = require('kafkajs/src/consumer/batch') as new (topic: string, fetched: string, data: object) => Batch
+  const encodeFetch = require('kafkajs/src/protocol/requests/fetch/v11/request') as (request: object) => object
+  const { parse } = require('kafkajs/src/protocol/requests/fetch/v11/response') as { parse: unknown }
   const socketFactory = require('kafkajs/src/network/socketFactory') as () => unknown
 
   const cluster = new Cluster({
@@ -97,23 +121,48 @@ export async function openKafkaReader(
     throw error
   }
 
-  async function fetch(partition: number, offset: number): Promise<Fetched> {
+  const leaderOf = (partition: number): Promise<Broker> => {
     const leader = Object.keys(cluster.findLeaderForPartitions(topic, [partition]))[0]
-    const broker = await cluster.findBroker({ nodeId: leader ?? '' })
-    const { responses } = await broker.fetch({
-      replicaId: -1,
-      isolationLevel: readCommitted,
-      maxWaitTime: fetchWaitMs,
-      minBytes: 1,
-      maxBytes: fetchBytes,
-      topics: [{ topic, partitions: [{ partition, fetchOffset: String(offset), maxBytes: fetchBytes }] }],
-      rackId: '',
-    })
+    return cluster.findBroker({ nodeId: leader ?? '' })
+  }
+
+  const request = (partition: number, offset: number) => ({
+    replicaId: -1,
+    isolationLevel: readCommitted,
+    maxWaitTime: fetchWaitMs,
+    minBytes: 1,
+    maxBytes: fetchBytes,
+    topics: [{ topic, partitions: [{ partition, fetchOffset: String(offset), maxBytes: fetchBytes }] }],
+    rackId: '',
+  })
+
+  async function fetch(partition: number, offset: number): Promise<Fetched<KafkaMessage>> {
+    const { responses } = await (await leaderOf(partition)).fetch(request(partition, offset))
     const answer = responses[0]?.partitions[0]
     assert(answer !== undefined, () => `the broker's answer does not hold ${topic}/${partition}`)
     const batch = new Batch(topic, String(offset), answer)
-    const messages = committedOnly(batch.messagesWithinOffset, answer.abortedTransactions)
-    return { messages, lastOffset: Number(batch.lastOffset()) }
+    return {
+      items: committedOnly(batch.messagesWithinOffset, answer.abortedTransactions),
+      lastOffset: Number(batch.lastOffset()),
+    }
+  }
+
+  async function fetchRuns(partition: number, offset: number): Promise<Fetched<RecordRun>> {
+    const broker = await leaderOf(partition)
+    const send = symbolOf(broker)
+    const { responses } = await broker[send]!({
+      request: encodeFetch(request(partition, offset)),
+      response: { decode: async (payload: Buffer) => decodeFetch(payload), parse },
+      requestTimeout: fetchWaitMs + networkMs,
+    })
+    const answer = responses[0]?.partitions[0]
+    assert(answer !== undefined, () => `the broker's answer does not hold ${topic}/${partition}`)
+    const { messages, lastStableOffset } = answer
+    return {
+      items: messages.flatMap(({ run }) => (run === null ? [] : [run])),
+      // A broker answers one batch at least, however large: where there is none, there is nothing up to the end.
+      lastOffset: Number(messages.at(-1)?.offset ?? Number(lastStableOffset) - 1),
+    }
   }
 
   async function low(partition: number): Promise<number> {
@@ -136,39 +185,57 @@ export async function openKafkaReader(
     }
   }
 
+  /** Of one answer after the other: what it holds, and the range that was asked for. */
+  function walk<T, U>(
+    ranges: readonly Range[],
+    expired: Expired,
+    ask: (partition: number, offset: number) => Promise<Fetched<T>>,
+    within: (items: readonly T[], range: Range) => U[],
+  ): () => Promise<U[] | null> {
+    let index = 0
+    let position = ranges[0]?.from ?? 0
+    return async () => {
+      const range = ranges[index]
+      if (range === undefined) return null
+      if (position >= range.to) {
+        position = ranges[++index]?.from ?? 0
+        return []
+      }
+      const { partition } = range
+      let fetched: Fetched<T>
+      try {
+        fetched = await patiently(() => ask(partition, position))
+      } catch (error) {
+        if ((error as { type?: string }).type !== 'OFFSET_OUT_OF_RANGE') throw error
+        const first = await patiently(() => low(partition))
+        // Below the log's start: retention went on. Beyond its end: there is nothing, and that is an answer too.
+        if (first > position) expired(partition, first)
+        position = first > position ? first : range.to
+        return []
+      }
+      position = Math.max(position, fetched.lastOffset + 1)
+      return within(fetched.items, range)
+    }
+  }
+
   return {
-    read(ranges, expired) {
-      let index = 0
-      let position = ranges[0]?.from ?? 0
-      return createFeed(async () => {
-        const range = ranges[index]
-        if (range === undefined) return null
-        if (position >= range.to) {
-          position = ranges[++index]?.from ?? 0
-          return []
-        }
-        const { partition } = range
-        let batch: Fetched
-        try {
-          batch = await patiently(() => fetch(partition, position))
-        } catch (error) {
-          if ((error as { type?: string }).type !== 'OFFSET_OUT_OF_RANGE') throw error
-          const first = await patiently(() => low(partition))
-          // Below the log's start: retention went on. Beyond its end: there is nothing, and that is an answer too.
-          if (first > position) expired(partition, first)
-          position = first > position ? first : range.to
-          return []
-        }
-        const records: SourceRecord[] = []
-        for (const { offset, timestamp, key, value, headers } of batch.messages) {
-          const at = Number(offset)
-          if (at >= range.to) break
-          records.push({ partition, offset: at, timestampMs: Number(timestamp), key, value, headers })
-        }
-        position = Math.max(position, batch.lastOffset) + 1
-        return records
-      })
-    },
+    read: (ranges, expired) => createFeed(walk(ranges, expired, fetch, recordsWithin)),
+    runs: (range, expired) =>
+      createFeed(
+        walk([range], expired, fetchRuns, (runs, { to }) => runs.filter(({ baseOffset }) => baseOffset < to)),
+        // A batch may be larger than what an answer should be.
+        (runs) => runs.reduce((sum, { bytes }) => sum + bytes.length, 0) <= 2 * fetchBytes,
+      ),
     close: () => cluster.disconnect(),
   }
+}
+
+function recordsWithin(messages: readonly KafkaMessage[], { partition, to }: Range): SourceRecord[] {
+  const records: SourceRecord[] = []
+  for (const { offset, timestamp, key, value, headers } of messages) {
+    const at = Number(offset)
+    if (at >= to) break
+    records.push({ partition, offset: at, timestampMs: Number(timestamp), key, value, headers })
+  }
+  return records
 }

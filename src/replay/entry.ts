@@ -3,6 +3,7 @@
  * the producer's data says stays as it is, down to the last digit of a number.
  */
 import { isUtf8 } from 'node:buffer'
+import { copyBytes } from '../core/bytes.ts'
 import { JsonScanner, STRING, STRING_ESCAPED } from '../core/json-scan.ts'
 import { isTextType } from '../decoders/media-type.ts'
 import type { Key } from './key.ts'
@@ -14,116 +15,190 @@ export interface ReplayEvent extends Key {
   readonly id?: string
 }
 
-/** A row of the table, its values as they lie in some buffer that will be written over. */
-export interface RowParts {
-  readonly micros: number
-  readonly source: Buffer
-  readonly id: Buffer
-  readonly type: Buffer
-  readonly subject: Buffer | null
-  readonly tenant: Buffer | null
-  /** JSON text. */
-  readonly data: Buffer | null
-  readonly dataBytes: Buffer | null
-  /** A JSON object. */
-  readonly extensions: Buffer | null
+/** One whose entry lies in memory that is shared by many: who only copies it (bytesOf, copyEntry) spares the Buffer. */
+export class PlacedEvent implements ReplayEvent {
+  micros: number
+  readonly partition: number
+  readonly offset: number
+  readonly slab: Buffer
+  readonly start: number
+  readonly end: number
+  readonly id: string
+
+  constructor(micros: number, partition: number, offset: number, slab: Buffer, start: number, end: number, id = '') {
+    this.micros = micros
+    this.partition = partition
+    this.offset = offset
+    this.slab = slab
+    this.start = start
+    this.end = end
+    this.id = id
+  }
+
+  get entry(): Buffer {
+    return this.slab.subarray(this.start, this.end)
+  }
 }
 
+export const bytesOfOne = (event: ReplayEvent): number =>
+  event instanceof PlacedEvent ? event.end - event.start : event.entry.length
+
+export function bytesOf(events: readonly ReplayEvent[]): number {
+  let sum = 0
+  for (const event of events) sum += bytesOfOne(event)
+  return sum
+}
+
+/** Answers where it ends. */
+export function copyEntry(event: ReplayEvent, into: Buffer, at: number): number {
+  if (!(event instanceof PlacedEvent)) return at + event.entry.copy(into, at)
+  copyBytes(event.slab, event.start, event.end, into, at)
+  return at + event.end - event.start
+}
+
+/** Columns of a row, by place: text, but DATA (JSON text), DATA_BYTES, and EXTENSIONS (a JSON object). */
+export const SOURCE = 0
+export const ID = 1
+export const TYPE = 2
+export const SUBJECT = 3
+export const TENANT = 4
+export const DATA = 5
+export const DATA_BYTES = 6
+export const EXTENSIONS = 7
+const columnCount = 8
+
+/** Where the columns lie in some buffer that will be written over; a start of -1: null. */
+export interface RowPlaces {
+  micros: number
+  readonly starts: Int32Array
+  readonly ends: Int32Array
+}
+export const rowPlaces = (): RowPlaces => ({
+  micros: 0,
+  starts: new Int32Array(columnCount).fill(-1),
+  ends: new Int32Array(columnCount),
+})
+
 const slabBytes = 256 * 1024
+/** More than all names, quotation marks and the time. */
+const namesBytes = 256
+
+/** Names of members, ready to be copied. */
+const before = [
+  [SOURCE, ',"source":'],
+  [TYPE, ',"type":'],
+  [SUBJECT, ',"subject":'],
+] as const
+const named = before.map(([column, name]) => ({ column, name: Buffer.from(name) }))
+const timeName = Buffer.from(',"time":"')
+const tenantName = Buffer.from(',"tenantid":')
+const dataName = Buffer.from(',"data":')
 
 /** Writes entries one behind the other into memory that is shared by many of them: an allocation for each would cost more than the copying. */
 export class EntryWriter {
   #slab = Buffer.allocUnsafeSlow(slabBytes)
   #start = 0
   #at = 0
-  readonly #head: string
+  readonly #head: Buffer
   readonly #time = new TimeText()
 
   constructor(replayId: string) {
-    this.#head = `{"specversion":"1.0","replayid":"${replayId}","id":`
+    this.#head = Buffer.from(`{"specversion":"1.0","replayid":"${replayId}","id":`)
   }
 
-  row(parts: RowParts): Buffer {
-    const { source, id, type, subject, tenant, data, dataBytes, extensions } = parts
-    this.#begin(
-      256 +
-        source.length +
-        id.length +
-        type.length +
-        (subject?.length ?? 0) +
-        (tenant?.length ?? 0) +
-        (data?.length ?? 0) +
-        (extensions?.length ?? 0),
-    )
-    this.#ascii(this.#head)
-    this.#string(id)
-    this.#ascii(',"source":')
-    this.#string(source)
-    this.#ascii(',"type":')
-    this.#string(type)
-    if (subject !== null) {
-      this.#ascii(',"subject":')
-      this.#string(subject)
+  row(from: Buffer, places: RowPlaces, partition: number, offset: number): ReplayEvent {
+    const { starts, ends, micros } = places
+    let bytes = namesBytes + this.#head.length
+    for (let column = 0; column < columnCount; column++)
+      if (column !== DATA_BYTES && (starts[column] as number) >= 0)
+        bytes += (ends[column] as number) - (starts[column] as number)
+    if (this.#at + bytes > this.#slab.length) {
+      this.#slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, bytes))
+      this.#at = 0
     }
-    this.#ascii(`,"time":"${this.#time.of(parts.micros)}"`)
-    if (tenant !== null) {
-      this.#ascii(',"tenantid":')
-      this.#string(tenant)
-    }
-    const others = extensions === null ? null : withoutReplayId(extensions)
-    if (others !== null && others.length > 2) {
-      this.#ascii(',')
-      this.#bytes(others.subarray(1, others.length - 1))
-    }
-    if (data !== null) {
-      this.#ascii(',"data":')
-      this.#bytes(data)
-    } else if (dataBytes !== null) this.#utf8(`,${bytesMember(dataBytes, extensions)}`)
-    this.#ascii('}')
-    return this.#slab.subarray(this.#start, this.#at)
-  }
-
-  #begin(bytes: number): void {
-    if (this.#at + bytes > this.#slab.length) this.#more(bytes)
     this.#start = this.#at
+    this.#copy(this.#head, 0, this.#head.length)
+    this.#string(from, starts[ID] as number, ends[ID] as number)
+    for (const { column, name } of named) {
+      const start = starts[column] as number
+      if (start < 0) continue
+      this.#copy(name, 0, name.length)
+      this.#string(from, start, ends[column] as number)
+    }
+    this.#copy(timeName, 0, timeName.length)
+    this.#time.set(micros)
+    this.#copy(this.#time.bytes, 0, this.#time.end)
+    if ((starts[TENANT] as number) >= 0) {
+      this.#copy(tenantName, 0, tenantName.length)
+      this.#string(from, starts[TENANT] as number, ends[TENANT] as number)
+    }
+    if ((starts[EXTENSIONS] as number) >= 0)
+      this.#members(from, starts[EXTENSIONS] as number, ends[EXTENSIONS] as number)
+    if ((starts[DATA] as number) >= 0) {
+      this.#copy(dataName, 0, dataName.length)
+      this.#copy(from, starts[DATA] as number, ends[DATA] as number)
+    } else if ((starts[DATA_BYTES] as number) >= 0) {
+      const value = (column: number) => from.subarray(starts[column], ends[column])
+      const extensions = (starts[EXTENSIONS] as number) < 0 ? null : value(EXTENSIONS)
+      this.#text(`,${bytesMember(value(DATA_BYTES), extensions)}`)
+    }
+    this.#byte(0x7d)
+    return new PlacedEvent(micros, partition, offset, this.#slab, this.#start, this.#at)
+  }
+
+  /** The members of an object, behind a comma. */
+  #members(from: Buffer, start: number, end: number): void {
+    if (holdsReplayId(from, start, end)) {
+      const others = withoutReplayId(from.subarray(start, end))
+      if (others.length > 2) this.#text(`,${others.toString('utf8', 1, others.length - 1)}`)
+    } else if (end - start > 2) {
+      this.#byte(0x2c)
+      this.#copy(from, start + 1, end - 1)
+    }
   }
 
   /** Another slab; what there is of the entry moves over. Those before it stay where they are for as long as somebody has them. */
-  #more(bytes: number): void {
+  #room(bytes: number): void {
+    if (this.#at + bytes <= this.#slab.length) return
     const begun = this.#slab.subarray(this.#start, this.#at)
-    this.#slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, (begun.length + bytes) * 2))
+    this.#slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, begun.length + bytes + namesBytes))
     begun.copy(this.#slab)
     this.#start = 0
     this.#at = begun.length
   }
 
-  #ascii(text: string): void {
-    if (this.#at + text.length > this.#slab.length) this.#more(text.length)
-    this.#at += this.#slab.write(text, this.#at, 'latin1')
+  #byte(value: number): void {
+    if (this.#at === this.#slab.length) this.#room(1)
+    this.#slab[this.#at++] = value
   }
 
-  #utf8(text: string): void {
-    this.#bytes(Buffer.from(text))
+  #copy(from: Uint8Array, start: number, end: number): void {
+    if (this.#at + end - start > this.#slab.length) this.#room(end - start)
+    copyBytes(from, start, end, this.#slab, this.#at)
+    this.#at += end - start
   }
 
-  #bytes(bytes: Buffer): void {
-    if (this.#at + bytes.length > this.#slab.length) this.#more(bytes.length)
-    bytes.copy(this.#slab, this.#at)
-    this.#at += bytes.length
+  /** What needs a string of its own, and is of any length. */
+  #text(text: string): void {
+    const bytes = Buffer.from(text)
+    this.#copy(bytes, 0, bytes.length)
   }
 
-  #string(bytes: Buffer): void {
-    for (let at = 0; at < bytes.length; at++) {
-      const byte = bytes[at] as number
-      if (byte >= 0x20 && byte !== 0x22 && byte !== 0x5c) continue
-      this.#utf8(JSON.stringify(bytes.toString('utf8')))
-      return
+  #string(from: Buffer, start: number, end: number): void {
+    if (this.#at + end - start + 2 > this.#slab.length) this.#room(end - start + 2)
+    const into = this.#slab
+    let at = this.#at
+    into[at++] = 0x22
+    for (let i = start; i < end; i++) {
+      const byte = from[i] as number
+      if (byte < 0x20 || byte === 0x22 || byte === 0x5c) {
+        this.#text(JSON.stringify(from.toString('utf8', start, end)))
+        return
+      }
+      into[at++] = byte
     }
-    if (this.#at + bytes.length + 2 > this.#slab.length) this.#more(bytes.length + 2)
-    this.#slab[this.#at++] = 0x22
-    bytes.copy(this.#slab, this.#at)
-    this.#at += bytes.length
-    this.#slab[this.#at++] = 0x22
+    into[at++] = 0x22
+    this.#at = at
   }
 }
 
@@ -137,8 +212,20 @@ function bytesMember(bytes: Buffer, extensions: Buffer | null): string {
   return isText ? `"data":${JSON.stringify(bytes.toString('utf8'))}` : `"data_base64":"${bytes.toString('base64')}"`
 }
 
-const replayIdMember = Buffer.from('"replayid"')
+export const replayIdMember = Buffer.from('"replayid"')
 const scanner = new JsonScanner()
+
+/** A native search would need a view of the part. */
+function holdsReplayId(from: Buffer, start: number, end: number): boolean {
+  const last = end - replayIdMember.length
+  for (let at = start; at <= last; at++) {
+    if (from[at] !== 0x22 || from[at + 1] !== 0x72) continue
+    let same = 2
+    while (same < replayIdMember.length && from[at + same] === replayIdMember[same]) same++
+    if (same === replayIdMember.length) return true
+  }
+  return false
+}
 
 /** What was replayed before, and came in again, bears the mark of another replay. */
 export function withoutReplayId(json: Buffer): Buffer {
@@ -175,24 +262,28 @@ export function timeText(micros: number): string {
 
 /** Events come in the order of their times: most share the second with the one before. */
 class TimeText {
+  /** The time and a quotation mark. */
+  readonly bytes = Buffer.alloc(48)
+  end = 0
   #second = Number.NaN
-  #text = ''
+  #head = 0
 
-  of(micros: number): string {
+  set(micros: number): void {
     const second = Math.floor(micros / 1_000_000)
     if (second !== this.#second) {
       this.#second = second
-      this.#text = new Date(second * 1000).toISOString().slice(0, -4)
+      this.#head = this.bytes.write(new Date(second * 1000).toISOString().slice(0, -4), 'latin1')
     }
     const rest = micros - second * 1_000_000
-    const ms = Math.floor(rest / 1000)
-    const three = ms < 10 ? `00${ms}` : ms < 100 ? `0${ms}` : String(ms)
-    return rest === ms * 1000 ? `${this.#text}${three}Z` : `${this.#text}${String(rest).padStart(6, '0')}Z`
+    const isWhole = rest % 1000 === 0
+    let left = isWhole ? rest / 1000 : rest
+    let at = this.#head + (isWhole ? 3 : 6)
+    this.bytes[at] = 0x5a
+    this.bytes[at + 1] = 0x22
+    this.end = at + 2
+    while (at > this.#head) {
+      this.bytes[--at] = 0x30 + (left % 10)
+      left = Math.floor(left / 10)
+    }
   }
-}
-
-export function bytesOf(events: readonly ReplayEvent[]): number {
-  let sum = 0
-  for (const { entry } of events) sum += entry.length
-  return sum
 }

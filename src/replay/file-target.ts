@@ -5,7 +5,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, link, open, stat, unlink } from 'node:fs/promises'
 import { FatalError } from '../core/errors.ts'
-import type { ReplayEvent } from './entry.ts'
+import { bytesOf, copyEntry, type ReplayEvent } from './entry.ts'
 import type { ReplayTarget, TargetState } from './target.ts'
 
 export interface FileTargetOptions {
@@ -16,6 +16,9 @@ export interface FileTargetOptions {
   readonly isNew: boolean
   readonly state: TargetState
 }
+
+/** Of the usual batch: an allocation for each would only make work for the garbage collector. */
+const memoryBytes = 2 * 1024 * 1024
 
 export async function openFileTarget({ path, format, isNew, state }: FileTargetOptions): Promise<ReplayTarget> {
   const part = `${path}.part`
@@ -32,6 +35,8 @@ export async function openFileTarget({ path, format, isNew, state }: FileTargetO
     await file.close()
     throw error
   }
+
+  const memory = Buffer.allocUnsafeSlow(memoryBytes)
 
   /** A write that fails half-way is taken back, where the disk lets us: a file shall hold whole events. */
   async function append(bytes: Buffer): Promise<void> {
@@ -51,7 +56,7 @@ export async function openFileTarget({ path, format, isNew, state }: FileTargetO
     rewinds: false,
     after: async () => undefined,
     async write(events) {
-      await append(isBatch ? batchBytes(events, length === 0) : lines(events))
+      await append(isBatch ? batchBytes(events, length === 0) : lines(events, memory))
     },
     async settle() {
       await file.datasync().catch((error: unknown) => {
@@ -131,17 +136,19 @@ export function oneLine(bytes: Buffer): Buffer {
   return bytes
 }
 
-export function lines(events: readonly ReplayEvent[]): Buffer {
-  let size = events.length
-  for (const { entry } of events) size += entry.length
-  const bytes = Buffer.allocUnsafe(size)
+/** Written over `memory`, where that is large enough. */
+export function lines(events: readonly ReplayEvent[], memory?: Buffer): Buffer {
+  const size = bytesOf(events) + events.length
+  const bytes = memory !== undefined && memory.length >= size ? memory.subarray(0, size) : Buffer.allocUnsafeSlow(size)
   let at = 0
-  for (const { entry } of events) {
-    entry.copy(bytes, at)
-    if (entry.includes(0x0a) || entry.includes(0x0d)) oneLine(bytes.subarray(at, at + entry.length))
-    at += entry.length
-    bytes[at++] = 0x0a
+  for (const event of events) {
+    const end = copyEntry(event, bytes, at)
+    bytes[end] = 0x0a
+    if (bytes.indexOf(0x0a, at) < end) oneLine(bytes.subarray(at, end))
+    at = end + 1
   }
+  // Hardly ever.
+  if (bytes.includes(0x0d)) for (let i = 0; i < size; i++) if (bytes[i] === 0x0d) bytes[i] = 0x20
   return bytes
 }
 

@@ -2,25 +2,20 @@
  * The events of ranges of Kafka's partitions, read without a group and merged by time. Within a partition the order of the log stands: an event that is
  * older than the one before it counts as old as that one. What is no event by the consumer's own decoder is left out, as it is no row either.
  */
-import { ByteWriter } from '../core/bytes.ts'
 import { FatalError } from '../core/errors.ts'
-import { EventView } from '../core/event.ts'
-import { eventId } from '../core/identity.ts'
-import { RecordView, runOf } from '../core/record.ts'
 import type { Decoder } from '../define.ts'
-import type { Feed } from '../records/feed.ts'
-import type { KafkaReader, SourceRecord } from '../records/kafka-reader.ts'
+import type { KafkaReader } from '../records/kafka-reader.ts'
 import type { ReplayDescription } from './description.ts'
-import { markedEntry, type ReplayEvent } from './entry.ts'
+import type { PlacedEvent, ReplayEvent } from './entry.ts'
 import type { Judge } from './judge.ts'
+import { RunDecoder, RunReader } from './kafka-runs.ts'
 import { compareKeys, type KafkaPosition, type Position } from './key.ts'
 import type { KafkaRange } from './plan.ts'
-import { type Facts, matcher } from './selection.ts'
 import type { Estimate, ReplaySource, SourceBatch } from './source.ts'
 
 export interface KafkaSourceOptions {
   /** Answers of so many bytes at most. */
-  readonly openReader: (signal: AbortSignal, fetchBytes: number) => Promise<KafkaReader>
+  readonly openReader: (signal: AbortSignal, fetchBytes: number) => Promise<Pick<KafkaReader, 'runs' | 'close'>>
   readonly decoder: Decoder
   readonly description: ReplayDescription
   readonly ranges: readonly KafkaRange[]
@@ -32,20 +27,24 @@ export interface KafkaSourceOptions {
   readonly once: boolean
 }
 
+/** Of a batch: so many of either. */
 const batchEvents = 1000
-const decodeRecords = 500
+const batchBytes = 1024 * 1024
 /** Where so many pieces of a partition in turn hold nothing that is wanted, what there is by then is handed on. */
 const barrenMax = 8
 const rememberedMax = 500_000
-/** Of all partitions together, for one answer each: what is read ahead and what was decoded come on top. */
-const fetchBytesTotal = 24 * 1024 * 1024
-const fetchBytesMin = 64 * 1024
-const fetchBytesMax = 2 * 1024 * 1024
+/** Of all partitions together: of answers, packed as they are, one in work and one ahead each; and of entries, and unpacked batches. */
+const fetchBytesTotal = 4 * 1024 * 1024
+const fetchBytesMin = 32 * 1024
+const fetchBytesMax = 1024 * 1024
+const pieceBytesTotal = 8 * 1024 * 1024
+const pieceBytesMin = 16 * 1024
+const pieceBytesMax = 256 * 1024
 
 interface Lane {
   readonly range: KafkaRange
-  readonly feed: Feed<SourceRecord>
-  events: readonly ReplayEvent[]
+  readonly reader: RunReader
+  events: readonly PlacedEvent[]
   at: number
   /** Time of the last event taken: no later one is older. */
   micros: number
@@ -56,58 +55,55 @@ interface Lane {
 
 export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
   const { openReader, description, ranges, judges, once } = options
-  const decode = createDecode(options)
 
   /** False: nothing that is wanted yet, and not the end. */
   async function fill(lane: Lane): Promise<boolean> {
-    const { feed } = lane
     for (let barren = 0; lane.at >= lane.events.length && !lane.ended; barren++) {
       if (barren === barrenMax) return false
-      if (feed.empty) await feed.ready()
-      const records: SourceRecord[] = []
-      for (let head = feed.head(); head !== undefined && records.length < decodeRecords; head = feed.head()) {
-        records.push(head)
-        feed.take()
-        if (feed.empty) break
-      }
-      const last = records.at(-1)
-      if (last === undefined) {
+      // What was handed on must not be kept while the next is waited for.
+      lane.events = []
+      lane.at = 0
+      let piece = await lane.reader.next()
+      if (piece === null) {
         lane.ended = true
         lane.nextOffset = lane.range.to
         break
       }
-      let candidates = decode(records)
+      lane.nextOffset = lane.reader.nextOffset
       for (const judge of judges) {
-        if (candidates.length === 0) break
-        const fits = await judge(candidates)
-        candidates = candidates.filter((_, index) => fits[index])
+        if (piece.length === 0) break
+        const fits = await judge(piece)
+        piece = piece.filter((_, index) => fits[index])
       }
-      let micros = lane.micros
-      lane.events = candidates.map(({ event }) => {
-        micros = Math.max(micros, event.micros)
-        return micros === event.micros ? event : { ...event, micros }
+      let { micros } = lane
+      lane.events = piece.map(({ event }) => {
+        micros = event.micros = Math.max(micros, event.micros)
+        return event
       })
-      lane.at = 0
-      lane.nextOffset = last.offset + 1
     }
     return true
   }
 
   async function* read(from: Position, signal: AbortSignal): AsyncGenerator<SourceBatch, void, undefined> {
     if (ranges.length === 0) return
-    const bytes = Math.min(fetchBytesMax, Math.max(fetchBytesMin, Math.floor(fetchBytesTotal / ranges.length)))
-    const reader = await openReader(signal, bytes)
+    const each = (total: number, min: number, max: number) =>
+      Math.min(max, Math.max(min, Math.floor(total / ranges.length)))
+    const reader = await openReader(signal, each(fetchBytesTotal, fetchBytesMin, fetchBytesMax))
+    const decoder = new RunDecoder(options, each(pieceBytesTotal, pieceBytesMin, pieceBytesMax))
     try {
       const lanes = ranges.map((range): Lane => {
         const [begin, micros] = from.kafka?.[range.partition] ?? [range.from, 0]
-        const feed = reader.read([{ ...range, from: begin }], expired)
-        return { range, feed, events: [], at: 0, micros, nextOffset: begin, ended: false }
+        const rest = { ...range, from: begin }
+        const runs = new RunReader(reader.runs(rest, expired), rest, decoder)
+        return { range, reader: runs, events: [], at: 0, micros, nextOffset: begin, ended: false }
       })
       const seen = new Set<string>()
       let events: ReplayEvent[] = []
+      let bytes = 0
       const handedOn = (): SourceBatch => {
         const batch = { events, fromKafka: events.length, kafka: positionOf(lanes), share: shareOf(lanes) }
         events = []
+        bytes = 0
         return batch
       }
       // Asked all at once: they wait for the same broker.
@@ -116,11 +112,14 @@ export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
         signal.throwIfAborted()
         const lane = earliest(lanes)
         if (lane === null) break
-        if (events.length === batchEvents) yield handedOn()
-        const event = lane.events[lane.at++] as ReplayEvent
+        if (events.length === batchEvents || bytes >= batchBytes) yield handedOn()
+        const event = lane.events[lane.at++] as PlacedEvent
         lane.micros = event.micros
         const isNew = !once || isFirst(seen, event.id)
-        if (isNew && (from.after === null || compareKeys(event, from.after) > 0)) events.push(event)
+        if (isNew && (from.after === null || compareKeys(event, from.after) > 0)) {
+          events.push(event)
+          bytes += event.end - event.start
+        }
         while (lane.at >= lane.events.length && !(await fill(lane))) yield handedOn()
       }
       if (events.length > 0) yield handedOn()
@@ -169,64 +168,12 @@ function isFirst(seen: Set<string>, id = ''): boolean {
   return true
 }
 
-interface Candidate {
-  readonly event: ReplayEvent
-  readonly data: string | null
-  readonly id: string
-}
-
-function createDecode(options: KafkaSourceOptions): (records: readonly SourceRecord[]) => Candidate[] {
-  const { decoder, description, pastMs, futureMs, judges, once } = options
-  const { select, id: replayId, fromMs, toMs } = description
-  const view = new RecordView()
-  const event = new EventView()
-  const written = new ByteWriter(0)
-  const fits = matcher(select)
-  const keys = select.keys.length === 0 ? null : new Set(select.keys)
-  return (records) => {
-    const run = runOf(
-      records.map(({ offset, timestampMs, key, value, headers }) => ({
-        offset: String(offset),
-        timestamp: String(timestampMs),
-        key,
-        value,
-        headers,
-      })),
-    )
-    const bytes = Buffer.from(run.bytes.buffer, run.bytes.byteOffset, run.bytes.length)
-    view.open(bytes, run)
-    const found: Candidate[] = []
-    for (const { partition, offset, timestampMs, key } of records) {
-      view.next()
-      if (decoder.decode(view, event) !== null) continue
-      const micros = event.timeMicros
-      const ms = Math.floor(micros / 1000)
-      if (!(micros >= 0 && ms >= timestampMs - pastMs && ms <= timestampMs + futureMs)) continue
-      if ((fromMs !== null && ms < fromMs) || (toMs !== null && ms >= toMs)) continue
-      if (keys !== null && (key === null || !keys.has(key.toString('utf8')))) continue
-      if (!fits(event as Facts)) continue
-      event.writeEntry(written)
-      const own = written.take(0)
-      const id = judges.length > 0 || once ? eventId(ms, event.source, event.id) : ''
-      const entry = markedEntry(own, replayId, event.timed ? null : micros)
-      found.push({
-        event: { micros, partition, offset, entry, id },
-        // Only a judge wants these.
-        data:
-          judges.length === 0 || event.dataStart < 0 ? null : bytes.toString('utf8', event.dataStart, event.dataEnd),
-        id,
-      })
-    }
-    return found
-  }
-}
-
 function earliest(lanes: readonly Lane[]): Lane | null {
   let first: Lane | null = null
   for (const lane of lanes) {
     const head = lane.events[lane.at]
     if (head === undefined) continue
-    if (first === null || compareKeys(head, first.events[first.at] as ReplayEvent) < 0) first = lane
+    if (first === null || compareKeys(head, first.events[first.at] as PlacedEvent) < 0) first = lane
   }
   return first
 }

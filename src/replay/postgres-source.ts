@@ -8,7 +8,7 @@ import { idFloor } from '../core/day.ts'
 import { quoted } from '../schema/sql.ts'
 import { CopyRows, columnsSql } from './copy-rows.ts'
 import type { ReplayDescription } from './description.ts'
-import type { ReplayEvent } from './entry.ts'
+import { bytesOfOne, type ReplayEvent } from './entry.ts'
 import { compareKeys, type Position } from './key.ts'
 import { copyOut } from './postgres-copy.ts'
 import { conditionsSql } from './selection.ts'
@@ -25,10 +25,12 @@ export interface PostgresSourceOptions {
 }
 
 const endMs = 253_402_300_800_000
-const chunkEvents = 1000
+/** Of a batch: so many of either. */
+const batchEvents = 1000
+const batchBytes = 1024 * 1024
 /** Beyond it nothing more is asked for; a window under way may grow up to the second before the server has to wait. */
 const queuedBytesMax = 4 * 1024 * 1024
-const pausedBytesMax = 24 * 1024 * 1024
+const pausedBytesMax = 12 * 1024 * 1024
 const countTimeoutMs = 10_000
 const sampleRows = 1000
 
@@ -79,7 +81,8 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
 
   async function* read(from: Position, signal: AbortSignal): AsyncGenerator<SourceBatch, void, undefined> {
     const client = await opened()
-    const queue: ReplayEvent[] = []
+    const queue: Queued[] = []
+    let coming: Queued = { events: [], bytes: 0 }
     let queuedBytes = 0
     let range: Window | null = null
     let ended = false
@@ -90,6 +93,12 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
       wake = Promise.withResolvers()
     }
     let resume = () => {}
+    const queueUp = () => {
+      if (coming.events.length === 0) return
+      queue.push(coming)
+      coming = { events: [], bytes: 0 }
+      turn()
+    }
     /** Behind the last window, and how much of that was told. */
     let reachedMs = 0
     let toldMs = 0
@@ -109,21 +118,26 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
           ORDER BY event_time, kafka_partition, kafka_offset) TO STDOUT (FORMAT binary)`
         const came: ReplayEvent[] = []
         let count = 0
-        const copy = copyOut(client, sql, (message) => {
-          rows.read(message, came)
-          for (const event of came) {
-            count++
-            if (from.after !== null && compareKeys(event, from.after) <= 0) continue
-            queue.push(event)
-            queuedBytes += event.entry.length
-          }
-          came.length = 0
-          if (queuedBytes > pausedBytesMax) copy.pause()
-          if (queue.length >= chunkEvents) turn()
+        const copy = copyOut(client, sql, {
+          message: (bytes, start, end) => rows.read(bytes, start, end, came),
+          pause() {
+            for (const event of came) {
+              count++
+              if (from.after !== null && compareKeys(event, from.after) <= 0) continue
+              const size = bytesOfOne(event)
+              coming.events.push(event)
+              coming.bytes += size
+              queuedBytes += size
+              if (coming.events.length === batchEvents || coming.bytes >= batchBytes) queueUp()
+            }
+            came.length = 0
+            if (queuedBytes > pausedBytesMax) copy.pause()
+          },
         })
         resume = () => copy.resume()
         await copy.done
         resume = () => {}
+        queueUp()
         at = window.toMs
         // Nothing there: where does it go on?
         if (count === 0 && at < range.toMs)
@@ -139,6 +153,8 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
     const filling = fill()
       .catch((error: unknown) => {
         failure ??= error
+        // What came before it is good.
+        queueUp()
       })
       .finally(() => {
         ended = true
@@ -147,9 +163,10 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
     try {
       for (;;) {
         signal.throwIfAborted()
-        if (queue.length > 0) {
-          const events = queue.splice(0, chunkEvents)
-          for (const { entry } of events) queuedBytes -= entry.length
+        const next = queue.shift()
+        if (next !== undefined) {
+          const { events } = next
+          queuedBytes -= next.bytes
           if (queuedBytes <= queuedBytesMax) resume()
           turn()
           toldMs = Math.floor((events.at(-1) as ReplayEvent).micros / 1000) + 1
@@ -197,6 +214,11 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
   }
 
   return { estimate, read, close: async () => {} }
+}
+
+interface Queued {
+  readonly events: ReplayEvent[]
+  bytes: number
 }
 
 function shareAt(range: Window | null, toMs: number): number {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
+import { type RecordRun, runOf } from '../../src/core/record.ts'
 import { cloudEvent } from '../../src/decoders/cloud-event.ts'
 import { createFeed } from '../../src/records/feed.ts'
 import type { KafkaReader, SourceRecord } from '../../src/records/kafka-reader.ts'
@@ -54,14 +55,28 @@ function logOf(sent: readonly Sent[]): Map<number, SourceRecord[]> {
   return log
 }
 
-function readerOf(log: ReadonlyMap<number, SourceRecord[]>, chunk: number): KafkaReader {
+/** A batch is what it is from wherever it is read: the first may begin before the range, the last end behind it. */
+function readerOf(log: ReadonlyMap<number, SourceRecord[]>, chunk: number): Pick<KafkaReader, 'runs' | 'close'> {
   return {
-    read([range]) {
-      const { partition, from, to } = range as { partition: number; from: number; to: number }
-      const left = (log.get(partition) ?? []).filter(({ offset }) => offset >= from && offset < to)
+    runs({ partition, from, to }) {
+      const all = log.get(partition) ?? []
+      const left: RecordRun[] = []
+      for (let at = 0; at < all.length; at += chunk) {
+        const records = all.slice(at, at + chunk)
+        const run = runOf(
+          records.map(({ offset, timestampMs, key, value, headers }) => ({
+            offset: String(offset),
+            timestamp: String(timestampMs),
+            key,
+            value,
+            headers,
+          })),
+        )
+        if (run.lastOffset >= from && run.baseOffset < to) left.push(run)
+      }
       return createFeed(async () => {
         await turn()
-        return left.length === 0 ? null : left.splice(0, chunk)
+        return left.length === 0 ? null : left.splice(0, 2)
       })
     },
     close: async () => {},

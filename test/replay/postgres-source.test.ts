@@ -1,5 +1,6 @@
 /** The reading by windows, on a server in memory that knows the three questions it asks. The real one is asked in test/e2e/replay.test.ts. */
 import assert from 'node:assert/strict'
+import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
@@ -43,6 +44,13 @@ function tuple({ micros, partition, offset }: Key, bytes: number): Buffer {
   ])
 }
 
+function message(kind: string, body: Buffer): Buffer {
+  const head = Buffer.alloc(5)
+  head.write(kind, 'latin1')
+  head.writeInt32BE(body.length + 4, 1)
+  return Buffer.concat([head, body])
+}
+
 const msOf = (id: string) => Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16)
 
 interface Server {
@@ -66,17 +74,23 @@ function serverOf(rows: readonly Key[], bytes = 1): Server {
     const [fromMs, toMs] = [msOf(from), msOf(to)]
     return { fromMs, toMs, found: sorted.filter(({ micros }) => micros >= fromMs * 1000 && micros < toMs * 1000) }
   }
-  const stream = {
+  const stream = Object.assign(new EventEmitter(), {
     pause() {
       server.paused++
       resumed = Promise.withResolvers()
     },
     resume: () => resumed.resolve(),
-  }
+  })
+  let busy: { handleReadyForQuery(): void } | null = null
+  // The driver: it must see whole messages, and none of the rows.
+  stream.on('data', (bytes: Buffer) => {
+    assert.equal(bytes.readInt32BE(1), bytes.length - 1)
+    assert('cZ'.includes(String.fromCharCode(bytes[0] as number)))
+    if (bytes[0] === 0x5a) busy?.handleReadyForQuery()
+  })
   const copy = async (
     sql: string,
     query: {
-      handleCopyData(of: { chunk: Buffer }): void
       handleReadyForQuery(): void
       handleError(error: Error): void
     },
@@ -85,13 +99,19 @@ function serverOf(rows: readonly Key[], bytes = 1): Server {
     if (server.fails) return query.handleError(new Error('the server is away'))
     const { fromMs, toMs, found } = within(sql)
     server.windows.push({ fromMs, toMs, rows: found.length })
+    let rest: Buffer = Buffer.alloc(0)
     for (const [index, row] of server.barren ? [] : found.entries()) {
       if (index % 50 === 0) await turn()
       await resumed.promise
       if (server.ended) return query.handleError(new Error('Connection terminated'))
-      query.handleCopyData({ chunk: tuple(row, bytes) })
+      // As a socket has it: in pieces that know nothing of messages.
+      const sent = Buffer.concat([rest, message('d', tuple(row, bytes))])
+      const cut = sent.length - (index % 40)
+      stream.emit('data', sent.subarray(0, cut))
+      rest = sent.subarray(cut)
     }
-    query.handleReadyForQuery()
+    busy = query
+    stream.emit('data', Buffer.concat([rest, message('c', Buffer.alloc(0)), message('Z', Buffer.from('I'))]))
   }
   const client = {
     escapeLiteral: (text: string) => `'${text}'`,
