@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { readFileSync } from 'node:fs'
-import { availableParallelism, cpus, hostname } from 'node:os'
+import { availableParallelism, constants, cpus, hostname, setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Argument, Command, CommanderError } from 'commander'
@@ -390,6 +390,8 @@ replay.action(async (flags: ReplayFlags) => {
   const { stderr, stdin } = process
   const terminal = stderr.isTTY === true && flags.json !== true
   const day = new Date(Date.now()).toISOString().slice(0, 10)
+  // On a machine that it shares with the fleet, the fleet goes first. One that keeps to a schedule does little, and wants its turn.
+  if (flags.speed === undefined || flags.speed === 'max') setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
   process.exitCode = await replayCommand(
     flags,
     {
