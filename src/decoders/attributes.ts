@@ -1,12 +1,12 @@
 /** What CloudEvents attributes must be in either mode, and which of them have a column. */
-import { type EventView, ID, SOURCE, SUBJECT, TENANT, TYPE } from '../core/event.ts'
+import { type EventView, ID, SOURCE, TYPE } from '../core/event.ts'
 import type { JsonScanner, ScanFault } from '../core/json-scan.ts'
 import type { RecordView } from '../core/record.ts'
 import { type Reject, reject } from '../core/verdict.ts'
 import { ABSOLUTE, NO_URI, uriKind } from './uri.ts'
 
-export const columns = ['source', 'id', 'type', 'subject', 'tenantid']
-export const columnOf = [SOURCE, ID, TYPE, SUBJECT, TENANT]
+/** Attributes that have a column, by its number in core/event.ts. */
+export const columns: readonly string[] = ['source', 'id', 'type', 'subject', 'tenantid']
 
 /** What an attribute is for. Those up to TENANT have a column of that number; every other one than time and version is told among the extensions. */
 export const TIME = 5
@@ -17,7 +17,7 @@ export const CONTENT_TYPE = 9
 export const SCHEMA = 10
 export const EXTENSION = 11
 const roles = new Map([
-  ...columns.map((name, index) => [name, columnOf[index] as number] as const),
+  ...columns.map((name, column) => [name, column] as const),
   ['time', TIME],
   ['specversion', VERSION],
   ['data', DATA],
@@ -49,10 +49,9 @@ export function faultAt(fault: ScanFault, { members }: JsonScanner, { valueStart
 
 /** id, source and type must be there; nothing with a column may be longer than an index can bear; the source is a URI-reference. */
 export function attributeProblem(event: EventView): Reject | null {
-  for (let i = 0; i < columns.length; i++) {
-    const column = columnOf[i] as number
+  for (let column = 0; column < columns.length; column++) {
     const bytes = event.byteLength(column)
-    if (bytes > columnBytesMax) return reject('attribute_too_long', `'${columns[i]}' has ${bytes} bytes.`)
+    if (bytes > columnBytesMax) return reject('attribute_too_long', `'${columns[column]}' has ${bytes} bytes.`)
   }
   if (event.byteLength(ID) <= 0) return missing('id')
   if (event.byteLength(SOURCE) <= 0) return missing('source')

@@ -6,7 +6,7 @@ import type { EventView } from '../core/event.ts'
 import type { RecordView } from '../core/record.ts'
 import { type Reject, reject, type Verdict } from '../core/verdict.ts'
 import type { Decoder } from '../define.ts'
-import { attributeName, columnOf, columns, excerpt, missing } from './attributes.ts'
+import { attributeName, columns, excerpt, missing } from './attributes.ts'
 import { decodeBinary, locateInHeaders } from './binary.ts'
 import type { JsonSchemas } from './json-schemas.ts'
 import { envelopeKind, isJsonType, JSON_ENVELOPE, NOT_AN_ENVELOPE, OTHER_ENVELOPE } from './media-type.ts'
@@ -128,10 +128,8 @@ function checksOf({ required = [], tenants, schemas }: CloudEventRules): Rule[] 
 
 function requires(name: string): Rule {
   if (name === 'time') return ({ timed }) => (timed ? null : missing(name))
-  if (columns.includes(name)) {
-    const column = columnOf[columns.indexOf(name)] as number
-    return (event) => (event.byteLength(column) > 0 ? null : missing(name))
-  }
+  const column = columns.indexOf(name)
+  if (column >= 0) return (event) => (event.byteLength(column) > 0 ? null : missing(name))
   if (name === 'specversion') return () => null
   return ({ extensions }) => {
     const value = extensions === null ? undefined : JSON.parse(extensions.toString('utf8'))[name]
