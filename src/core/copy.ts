@@ -6,9 +6,9 @@
 import { copyBytes } from './bytes.ts'
 import { assert } from './errors.ts'
 
-const signature = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1')
+export const copySignature = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1')
 /** Microseconds from 1970 to 2000, PostgreSQL's epoch. */
-const epochMicros = 946_684_800_000_000
+export const epochMicros = 946_684_800_000_000
 
 export class CopyWriter {
   #buffer: Buffer
@@ -17,7 +17,7 @@ export class CopyWriter {
 
   constructor(sizeHint: number) {
     this.#buffer = Buffer.from(new ArrayBuffer(Math.max(sizeHint, 1024)))
-    this.#at = signature.copy(this.#buffer, 0)
+    this.#at = copySignature.copy(this.#buffer, 0)
     this.#at = this.#buffer.writeInt32BE(0, this.#at)
     this.#at = this.#buffer.writeInt32BE(0, this.#at)
   }

@@ -2,6 +2,7 @@
  * Rows of COPY ... TO STDOUT (FORMAT binary) as events of a replay. PostgreSQL writes the attributes and the data as they are; a row costs a pass over its
  * bytes, and no string is made of its data. Columns as `columnsSql` has them.
  */
+import { copySignature, epochMicros } from '../core/copy.ts'
 import { assert } from '../core/errors.ts'
 import { DATA, EntryWriter, EXTENSIONS, type ReplayEvent, rowPlaces } from './entry.ts'
 
@@ -11,10 +12,7 @@ export const columnsSql =
 const fieldCount = 11
 /** Where the columns that an entry is made of begin. */
 const keyFields = 3
-const signature = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1')
 const headerBytes = 19
-/** 2000-01-01. */
-const epochMicros = 946_684_800_000_000
 
 export class CopyRows {
   readonly #writer: EntryWriter
@@ -29,7 +27,11 @@ export class CopyRows {
   read(bytes: Buffer, start: number, end: number, into: ReplayEvent[]): void {
     const { starts, ends } = this.#places
     let at = start
-    if (bytes[at] === signature[0] && end - at >= headerBytes && signature.equals(bytes.subarray(at, at + 11)))
+    if (
+      bytes[at] === copySignature[0] &&
+      end - at >= headerBytes &&
+      copySignature.equals(bytes.subarray(at, at + copySignature.length))
+    )
       at += headerBytes + bytes.readInt32BE(at + 15)
     while (at < end) {
       const fields = bytes.readInt16BE(at)

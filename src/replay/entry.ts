@@ -4,6 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { copyBytes } from '../core/bytes.ts'
+import { attributeCount, ID, SOURCE, SUBJECT, TENANT, TYPE } from '../core/event.ts'
 import { JsonScanner, STRING, STRING_ESCAPED } from '../core/json-scan.ts'
 import { isTextType } from '../decoders/media-type.ts'
 import type { Key } from './key.ts'
@@ -56,16 +57,11 @@ export function copyEntry(event: ReplayEvent, into: Buffer, at: number): number 
   return at + event.end - event.start
 }
 
-/** Columns of a row, by place: text, but DATA (JSON text), DATA_BYTES, and EXTENSIONS (a JSON object). */
-export const SOURCE = 0
-export const ID = 1
-export const TYPE = 2
-export const SUBJECT = 3
-export const TENANT = 4
-export const DATA = 5
-export const DATA_BYTES = 6
-export const EXTENSIONS = 7
-const columnCount = 8
+/** Columns of a row, by place: the attributes as core/event.ts has them, which are text; JSON text, bytes, a JSON object. */
+export const DATA = attributeCount
+export const DATA_BYTES = DATA + 1
+export const EXTENSIONS = DATA + 2
+const columnCount = DATA + 3
 
 /** Where the columns lie in some buffer that will be written over; a start of -1: null. */
 export interface RowPlaces {

@@ -6,7 +6,7 @@ import { FatalError } from '../core/errors.ts'
 import type { Decoder } from '../define.ts'
 import type { KafkaReader } from '../records/kafka-reader.ts'
 import type { ReplayDescription } from './description.ts'
-import type { PlacedEvent, ReplayEvent } from './entry.ts'
+import { bytesOf, type PlacedEvent, type ReplayEvent } from './entry.ts'
 import type { Judge } from './judge.ts'
 import { RunDecoder, RunReader } from './kafka-runs.ts'
 import { compareKeys, type KafkaPosition, type Position } from './key.ts'
@@ -136,8 +136,8 @@ export function openKafkaSource(options: KafkaSourceOptions): ReplaySource {
     let firstMs: number | null = null
     let lastMs: number | null = null
     for await (const { events } of read({ after: null, kafka: null }, signal)) {
-      for (const { entry, micros } of events) {
-        bytes += entry.length
+      bytes += bytesOf(events)
+      for (const { micros } of events) {
         lastMs = Math.floor(micros / 1000)
         firstMs ??= lastMs
       }

@@ -18,7 +18,7 @@ export interface CopyReader {
   /** A message of the server lies in [start, end). */
   message(bytes: Buffer, start: number, end: number): void
   /** All that came at once was handed over. */
-  pause(): void
+  handedOver(): void
 }
 
 const copyData = 0x64
@@ -44,7 +44,7 @@ export function copyOut(client: pg.Client, sql: string, reader: CopyReader): Cop
             failure = error as Error
           }
         },
-        pause: () => reader.pause(),
+        handedOver: () => reader.handedOver(),
       })
       connection.query(sql)
       return null
@@ -113,7 +113,7 @@ function pick(stream: pg.Connection['stream'], reader: CopyReader): void {
     }
     pieces = at < bytes.length ? [bytes.subarray(at)] : []
     have = bytes.length - at
-    reader.pause()
+    reader.handedOver()
   }
   for (const one of driver) stream.off('data', one)
   stream.on('data', take)

@@ -120,7 +120,7 @@ export function openPostgresSource(options: PostgresSourceOptions): ReplaySource
         let count = 0
         const copy = copyOut(client, sql, {
           message: (bytes, start, end) => rows.read(bytes, start, end, came),
-          pause() {
+          handedOver() {
             for (const event of came) {
               count++
               if (from.after !== null && compareKeys(event, from.after) <= 0) continue

@@ -3,6 +3,7 @@
  * PostgreSQL would refuse refused. For memory.ts, and for tests that look into a batch.
  */
 import { isUtf8 } from 'node:buffer'
+import { epochMicros } from '../../core/copy.ts'
 import { FatalError } from '../../core/errors.ts'
 import { formatUuid } from '../../core/identity.ts'
 
@@ -57,7 +58,7 @@ export function readInt64(bytes: Buffer): number {
 
 /** Microseconds since 1970. */
 export function readTimestamp(bytes: Buffer): number {
-  return readInt64(bytes) + 946_684_800_000_000
+  return readInt64(bytes) + epochMicros
 }
 
 /** The JSON text behind jsonb's version byte. */
