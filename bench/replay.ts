@@ -8,7 +8,7 @@ import { closeSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { count } from '../src/core/count.ts'
 import { median } from '../src/core/median.ts'
-import { replicaFlags } from '../src/process/replica-flags.ts'
+import { nodeFlags } from '../src/process/node-flags.mjs'
 import { readUsage } from '../src/start/usage.ts'
 import { startChild } from './contenders/child.ts'
 import { consumeOnly } from './contenders/kafkajs.ts'
@@ -145,7 +145,7 @@ async function replay(
   args: readonly string[],
 ): Promise<{ events: number; seconds: number; peakMiB: number }> {
   const log = openSync(join(world.logs, 'replay.log'), 'a')
-  const words = [...replicaFlags, main, 'replay', '--json', '--rate', 'max', '--id', id, ...args]
+  const words = [...nodeFlags, main, 'replay', '--json', '--rate', 'max', '--id', id, ...args]
   const env = { ...process.env, ...world.env(true) }
   const child = spawn(process.execPath, words, { env, stdio: ['ignore', 'pipe', log] })
   closeSync(log)

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Status } from '../src/core/status.ts'
-import { replicaFlags } from '../src/process/replica-flags.ts'
+import { nodeFlags } from '../src/process/node-flags.mjs'
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 
@@ -21,7 +21,7 @@ export async function startReplica(
   execArgv: readonly string[] = [],
 ): Promise<Replica> {
   const out = openSync(log, 'a')
-  const child = spawn(process.execPath, [...replicaFlags, ...execArgv, main, 'consume', 'cloud-events'], {
+  const child = spawn(process.execPath, [...nodeFlags, ...execArgv, main, 'consume', 'cloud-events'], {
     env: { ...process.env, ...env, MILLRACE_ADMIN_PORT: '0' },
     stdio: ['ignore', out, out, 'ipc'],
   })

@@ -12,7 +12,7 @@ import { assert } from '../core/errors.ts'
 import type { RecordRun } from '../core/record.ts'
 import { registerCodecs } from '../flow/consume/codecs.ts'
 import { decodeFetch, type RunMessage } from '../flow/consume/kafkajs-fetch.ts'
-import { needKafkajsInsides } from '../flow/consume/kafkajs-insides.ts'
+import { needKafkajsInsides, sendSymbol } from '../flow/consume/kafkajs-insides.ts'
 import { type AbortedTransaction, committedOnly, type FetchedRecord } from './aborted.ts'
 import { createFeed, type Feed } from './feed.ts'
 
@@ -79,14 +79,6 @@ const readCommitted = 1
 /** A fetch is given as long as it may wait, and this: all partitions ask at once. */
 const networkMs = 30_000
 
-/** kafkajs's own way to send what it does not know. */
-function symbolOf(broker: Broker): symbol {
-  const { prototype } = broker.constructor as { prototype: object }
-  const send = Object.getOwnPropertySymbols(prototype).find(({ description }) => description?.endsWith('sendRequest'))
-  assert(send !== undefined, () => 'kafkajs sends requests in another way')
-  return send
-}
-
 const quiet = { namespace: () => quiet, setLogLevel() {}, error() {}, warn() {}, info() {}, debug() {} }
 
 /** `fetchBytes`: of one answer, for whoever reads many partitions at a time. */
@@ -102,6 +94,8 @@ export async function openKafkaReader(
   const Batch = require('kafkajs/src/consumer/batch') as new (topic: string, fetched: string, data: object) => Batch
   const encodeFetch = require('kafkajs/src/protocol/requests/fetch/v11/request') as (request: object) => object
   const { parse } = require('kafkajs/src/protocol/requests/fetch/v11/response') as { parse: unknown }
+  const send = sendSymbol((require('kafkajs/src/broker') as { prototype: object }).prototype)
+  assert(send !== undefined, () => 'kafkajs sends requests in another way')
   const socketFactory = require('kafkajs/src/network/socketFactory') as () => unknown
 
   const cluster = new Cluster({
@@ -148,9 +142,7 @@ export async function openKafkaReader(
   }
 
   async function fetchRuns(partition: number, offset: number): Promise<Fetched<RecordRun>> {
-    const broker = await leaderOf(partition)
-    const send = symbolOf(broker)
-    const { responses } = await broker[send]!({
+    const { responses } = await (await leaderOf(partition))[send]!({
       request: encodeFetch(request(partition, offset)),
       response: { decode: async (payload: Buffer) => decodeFetch(payload), parse },
       requestTimeout: fetchWaitMs + networkMs,

@@ -11,7 +11,7 @@ import { lanesOfEach, type Settings } from '../core/settings.ts'
 import { type Output, openView, styleOf } from '../live/view.ts'
 import { openWatch, type Watch } from '../live/watch.ts'
 import { loadConsumer } from '../process/load-consumer.ts'
-import { replicaFlags } from '../process/replica-flags.ts'
+import { nodeFlags } from '../process/node-flags.mjs'
 import type { SimulatePlan } from '../simulate/kafka.ts'
 import { type Senders, startSenders } from '../simulate/senders.ts'
 import { removeFleet, writeFleet } from '../stack/fleet.ts'
@@ -150,7 +150,7 @@ export async function openFleet(options: FleetOptions, io: FleetIo, output: Outp
       name,
       log: join(logs, `${name}.log`),
       execPath: io.execPath,
-      args: [...replicaFlags, io.mainPath, 'consume', consumerName],
+      args: [...nodeFlags, io.mainPath, 'consume', consumerName],
       env: {
         MILLRACE_LANES: String(lanesOfEach(options.replicas, io.cores)),
         ...io.env,

@@ -13,7 +13,7 @@
  */
 import type { RecordRun } from '../../core/record.ts'
 import { createFetchSession, type FetchRequest, type FetchSession } from './kafkajs-fetch-session.ts'
-import { kafkajsInsides } from './kafkajs-insides.ts'
+import { kafkajsInsides, sendSymbol } from './kafkajs-insides.ts'
 import { encoded } from './kafkajs-request.ts'
 
 /** What kafkajs passes through to eachBatch. */
@@ -64,7 +64,7 @@ function install(): boolean {
   const require = kafkajsInsides()
   if (require === null) return false
   const broker = (require('kafkajs/src/broker') as { prototype: Broker }).prototype
-  const send = Object.getOwnPropertySymbols(broker).find(({ description }) => description?.endsWith('sendRequest'))
+  const send = sendSymbol(broker)
   if (send === undefined) return false
   const { parse } = require('kafkajs/src/protocol/requests/fetch/v11/response') as ResponseModule
   const { createErrorFromCode } = require('kafkajs/src/protocol/error') as {

@@ -10,6 +10,10 @@ const { version } = require('kafkajs/package.json') as { version: string }
 /** Null: this is another kafkajs, and one has to do without. */
 export const kafkajsInsides = (): NodeJS.Require | null => (version === known ? require : null)
 
+/** Of a broker's prototype: how kafkajs sends a request that it does not know. */
+export const sendSymbol = (broker: object): symbol | undefined =>
+  Object.getOwnPropertySymbols(broker).find(({ description }) => description?.endsWith('sendRequest'))
+
 /** For `what` there is no doing without. */
 export function needKafkajsInsides(what: string): NodeJS.Require {
   assert(version === known, () => `kafkajs is ${version}; ${what} knows the insides of ${known} only`)
