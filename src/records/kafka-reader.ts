@@ -94,8 +94,9 @@ export async function openKafkaReader(
   const Batch = require('kafkajs/src/consumer/batch') as new (topic: string, fetched: string, data: object) => Batch
   const encodeFetch = require('kafkajs/src/protocol/requests/fetch/v11/request') as (request: object) => object
   const { parse } = require('kafkajs/src/protocol/requests/fetch/v11/response') as { parse: unknown }
-  const send = sendSymbol((require('kafkajs/src/broker') as { prototype: object }).prototype)
-  assert(send !== undefined, () => 'kafkajs sends requests in another way')
+  const found = sendSymbol((require('kafkajs/src/broker') as { prototype: object }).prototype)
+  assert(found !== undefined, () => 'kafkajs sends requests in another way')
+  const send = found
   const socketFactory = require('kafkajs/src/network/socketFactory') as () => unknown
 
   const cluster = new Cluster({
