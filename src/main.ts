@@ -35,6 +35,10 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 const write = (text: string) => void process.stdout.write(text)
 const writeError = (text: string) => void process.stderr.write(text)
+/** `| head` has seen enough: nothing is wrong. Not for what runs until it is stopped. */
+const mayBeLeft = () =>
+  process.stdout.once('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+const lasting = ['consume', 'serve', 'start', 'load', 'simulate', 'replay', 'bench', 'stack']
 
 /**
  * `first`: the first SIGINT, SIGTERM or SIGHUP, or the death of the parent that holds our channel: an orderly end. `second`: whatever was started is
@@ -84,6 +88,12 @@ const program = new Command('millrace')
   .description('Carries CloudEvents from Kafka into PostgreSQL and Redis Streams, exactly once.')
   .version(version)
   .showHelpAfterError('(millrace --help lists the commands)')
+  .configureOutput({
+    writeOut(text) {
+      mayBeLeft()
+      write(text)
+    },
+  })
   .exitOverride()
 
 program
@@ -287,8 +297,6 @@ for (const [action, one] of Object.entries(rejectsCommands)) {
     const { rejectsCommand } = await import('./rejects/command.ts')
     const { operator } = await import('./schema/audit.ts')
     const { stdout, stderr } = process
-    // `| head` has seen enough.
-    stdout.once('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
     process.exitCode = await rejectsCommand(
       action as RejectsAction,
       id,
@@ -349,8 +357,6 @@ for (const { action, usage, description, flags: options } of stateCommands) {
     const { loadConsumer } = await import('./process/load-consumer.ts')
     const { stateCommand } = await import('./state/command.ts')
     const { operator } = await import('./schema/audit.ts')
-    // `| head` has seen enough.
-    process.stdout.once('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
     const context = {
       settings,
       consumer: await loadConsumer(flags.consumer),
@@ -482,8 +488,6 @@ top.action(async (flags: TopFlags) => {
   const { settings } = settingsFor([])
   const { topCommand } = await import('./top/command.ts')
   const { stdout } = process
-  // `| head` has seen enough.
-  stdout.once('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
   process.exitCode = await topCommand(flags, {
     root,
     env: process.env,
@@ -525,6 +529,7 @@ program
 
 /** What a person reads when something ends a command: one line, the cause for whoever needs more. */
 async function main(): Promise<void> {
+  if (!lasting.includes(process.argv[2] ?? '')) mayBeLeft()
   try {
     await program.parseAsync()
   } catch (error) {
