@@ -1,4 +1,4 @@
-/** Passes of one process over a part of the topic, one by one or in turns. */
+/** Passes of one process over a part of the topic. */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startReplica } from './replica.ts'
@@ -36,22 +36,4 @@ export async function pass(
   // Of a part of the topic, the next part may be under way.
   if (rows[0].passed < records) throw new Error(`${rows[0].passed} of ${records} records passed`)
   return records / seconds
-}
-
-/** Rates of several ways, in rounds of alternating order: what changes with time, changes for all of them. */
-export async function inTurns<Name extends string>(
-  names: readonly Name[],
-  rounds: number,
-  run: (name: Name) => Promise<number>,
-  say: (round: number, name: Name, rate: number) => void,
-): Promise<Record<Name, number[]>> {
-  const rates = Object.fromEntries(names.map((name): [Name, number[]] => [name, []])) as Record<Name, number[]>
-  for (let round = 0; round < rounds; round++) {
-    for (const name of round % 2 === 0 ? names : names.toReversed()) {
-      const rate = await run(name)
-      rates[name].push(rate)
-      say(round + 1, name, Math.round(rate))
-    }
-  }
-  return rates
 }

@@ -1,7 +1,8 @@
 /** What bad records cost: the same process and the same number of records, clean and with one bad one in a thousand, in turns. */
 import { median } from '../src/core/median.ts'
 import { simulate } from '../src/simulate/kafka.ts'
-import { inTurns, pass } from './pass.ts'
+import { pass } from './pass.ts'
+import { inTurns } from './turns.ts'
 import { topic, unexplained, type World } from './world.ts'
 
 const sum = (numbers: Iterable<number>) => [...numbers].reduce((total, one) => total + one, 0)
@@ -21,7 +22,7 @@ export async function poison(world: World, events: number, rounds: number): Prom
     names,
     rounds,
     (name) => pass(world, parts[name], count),
-    (round, name, rate) => say(`  round ${round} ${name.padEnd(6)} ${rate} records/s`),
+    (round, name, rate) => say(`  round ${round} ${name.padEnd(6)} ${Math.round(rate)} records/s`),
   )
   const [clean, bad] = [median(rates.clean), median(rates.poison)]
   process.stdout.write(`clean ${Math.round(clean)} records/s, one bad in a thousand ${Math.round(bad)}: `)

@@ -17,6 +17,7 @@ import { drain } from './drain.ts'
 import { fill } from './produce.ts'
 import { number, table } from './report.ts'
 import { type Steady, steady } from './steady.ts'
+import { inTurns } from './turns.ts'
 import { root, type World } from './world.ts'
 
 interface Run {
@@ -26,10 +27,12 @@ interface Run {
   readonly peakMiB: number
 }
 
+type TurnName = 'copy' | 'file' | 'stream' | 'consume' | 'kafka'
+
 interface Turn {
   readonly title: string
-  /** What it is measured by: the place of another in the list. */
-  readonly beside: number | null
+  /** What it is measured by. */
+  readonly beside?: TurnName
   readonly goal: string
   run(): Promise<Run>
 }
@@ -66,80 +69,76 @@ export async function benchReplay(world: World, { events, rounds, paced }: Repla
     if (found.events !== expected) throw new Error(`${id}: ${found.events} events, not ${expected}`)
     return { perSecond: expected / found.seconds, seconds: found.seconds, peakMiB: found.peakMiB }
   }
-  const list: readonly Turn[] = [
-    {
+  const turnOf: Readonly<Record<TurnName, Turn>> = {
+    copy: {
       title: 'COPY TO, the same rows as text',
-      beside: null,
       goal: '',
       run: () => copyTo(world, into('copy.txt'), stored),
     },
-    {
+    file: {
       title: '**partitions into a file (JSON Lines)**',
-      beside: 0,
+      beside: 'copy',
       goal: '0.5 of COPY TO',
       async run() {
         rmSync(into('rows.jsonl'), { force: true })
         return replayed('postgres', `file:${into('rows.jsonl')}`, stored)
       },
     },
-    {
+    stream: {
       title: '**partitions into a stream of Redis**',
-      beside: null,
       goal: '60,000/s where the live flow does 80,000',
       async run() {
         await world.redis.unlink('replay:bench')
         return replayed('postgres', 'redis:replay:bench', stored)
       },
     },
-    {
+    consume: {
       title: 'kafkajs, consuming only',
-      beside: null,
       goal: '',
       async run() {
         const { perSecond, seconds, residentMiB } = await drain(world, consumeOnly, events, { keepRows: true })
         return { perSecond, seconds, peakMiB: residentMiB }
       },
     },
-    {
+    kafka: {
       title: 'Kafka into a file',
-      beside: 3,
+      beside: 'consume',
       goal: '',
       async run() {
         rmSync(into('kafka.jsonl'), { force: true })
         return replayed('kafka', `file:${into('kafka.jsonl')}`, events)
       },
     },
-  ]
-  const runs: Run[][] = list.map(() => [])
-  for (let round = 0; round < rounds; round++) {
-    const order = [...list.keys()]
-    for (const place of round % 2 === 0 ? order : order.reverse()) {
-      const run = await (list[place] as Turn).run()
-      runs[place]?.push(run)
-      say(
-        `  round ${round + 1} ${list[place]?.title}: ${count(Math.round(run.perSecond))} events/s, ${Math.round(run.peakMiB)} MiB`,
-      )
-    }
   }
-  const rate = (place: number) => median((runs[place] ?? []).map(({ perSecond }) => perSecond))
+  const names = Object.keys(turnOf) as TurnName[]
+  const runs = await inTurns(
+    names,
+    rounds,
+    (name) => turnOf[name].run(),
+    (round, name, { perSecond, peakMiB }) =>
+      say(
+        `  round ${round} ${turnOf[name].title}: ${count(Math.round(perSecond))} events/s, ${Math.round(peakMiB)} MiB`,
+      ),
+  )
+  const rate = (name: TurnName) => median(runs[name].map(({ perSecond }) => perSecond))
   process.stdout.write(
     table(
       [`${count(stored)} events`, 'events/s', 'of that beside it', 'peak MiB', 'goal'],
-      list.map(({ title, beside, goal }, place) => [
-        title,
-        count(Math.round(rate(place))),
-        beside === null ? '' : number(rate(place) / rate(beside), 2),
-        number(Math.max(...(runs[place] ?? []).map(({ peakMiB }) => peakMiB))),
-        goal,
+      names.map((name) => [
+        turnOf[name].title,
+        count(Math.round(rate(name))),
+        turnOf[name].beside === undefined ? '' : number(rate(name) / rate(turnOf[name].beside), 2),
+        number(Math.max(...runs[name].map(({ peakMiB }) => peakMiB))),
+        turnOf[name].goal,
       ]),
     ),
   )
   const live = paced.seconds === 0 ? null : await besideLive(world, paced)
-  return { events, stored, rounds, runs: list.map(({ title }, place) => ({ title, runs: runs[place] })), live }
+  return { events, stored, rounds, runs: names.map((name) => ({ title: turnOf[name].title, runs: runs[name] })), live }
 }
 
 /** One replay as a process, started as bin/millrace.mjs does, timed by its own clock: from its first question to its last event being safe. */
-async function replay(
+export async function replay(
   world: World,
   id: string,
   args: readonly string[],

@@ -9,7 +9,8 @@ import { eventId } from '../src/core/identity.ts'
 import { median } from '../src/core/median.ts'
 import type { SimulatedRecord } from '../src/simulate/events.ts'
 import { simulate } from '../src/simulate/kafka.ts'
-import { inTurns, pass } from './pass.ts'
+import { pass } from './pass.ts'
+import { inTurns } from './turns.ts'
 import { topic, unexplained, type World } from './world.ts'
 
 const sampledOneIn = 100
@@ -75,7 +76,7 @@ export async function traces(world: World, events: number, rounds: number): Prom
     names,
     rounds,
     (name) => pass(world, begins, count, settings[name]),
-    (round, name, rate) => say(`  round ${round} traces ${name.padEnd(3)} ${rate} records/s`),
+    (round, name, rate) => say(`  round ${round} traces ${name.padEnd(3)} ${Math.round(rate)} records/s`),
   )
   const [off, on] = [median(rates.off), median(rates.on)]
   const ratio = on / off

@@ -1,58 +1,70 @@
 /**
- * A scan of a cold day, as a replay makes it, with PostgreSQL's two ways of reading that every build has: `io_method` sync and worker. The server is
- * started anew and the system's page cache emptied before each scan, which needs root; elsewhere it says so and measures a warm one.
+ * A cold day replayed into a file, with PostgreSQL's two ways of reading that every build has and several depths of read-ahead. The server is started anew
+ * and the system's page cache emptied before each replay, which needs root; elsewhere it says so and measures a warm one.
  */
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { count } from '../../src/core/count.ts'
 import { median } from '../../src/core/median.ts'
 import { millrace } from '../contenders/millrace.ts'
 import { drain } from '../drain.ts'
 import { fill } from '../produce.ts'
+import { replay } from '../replay.ts'
 import { number, table } from '../report.ts'
+import { inTurns } from '../turns.ts'
 import { openWorld } from '../world.ts'
 import type { Part } from './scale.ts'
 
-const methods = ['worker', 'sync'] as const
+/** What PostgreSQL has by default comes first. */
+const ways = ['worker, 16', 'worker, 1', 'worker, 64', 'sync, 1', 'sync, 16', 'sync, 64'] as const
 
 export const aio: Part = async (options, { events, rounds }) => {
   {
     await using world = await openWorld(options)
     await fill(world, events)
     await drain(world, millrace({ publishes: false }), events)
+    await world.sql.query('VACUUM (ANALYZE) cloud_events')
   }
-  const seconds: Record<(typeof methods)[number], number[]> = { worker: [], sync: [] }
   let isCold = true
-  let bytes = 0
-  for (let round = 0; round < rounds; round++) {
-    for (const method of round % 2 === 0 ? methods : methods.toReversed()) {
-      await using world = await openWorld({ ...options, fresh: false, postgres: { io_method: method } })
+  let turns = 0
+  const seconds = await inTurns(
+    ways,
+    rounds,
+    async (way) => {
+      const [method, ahead] = way.split(', ') as [string, string]
+      const postgres = { io_method: method, effective_io_concurrency: ahead }
+      await using world = await openWorld({ ...options, fresh: false, postgres })
+      const file = join(world.logs, '../replayed-cold.jsonl')
+      rmSync(file, { force: true })
       isCold &&= dropCaches()
-      const from = performance.now()
-      const { rows } = await world.sql.query<{ bytes: number }>(
-        'SELECT sum(octet_length(data::text) + octet_length(source))::float8 AS bytes FROM cloud_events',
-      )
-      seconds[method].push((performance.now() - from) / 1000)
-      bytes = rows[0]?.bytes ?? 0
-      options.say(`  ${method}, round ${round + 1}: ${seconds[method].at(-1)?.toFixed(2)} s`)
-    }
-  }
-  const usual = median(seconds.worker)
+      const found = await replay(world, `cold-${process.pid}-${turns++}`, [
+        '--source',
+        'postgres',
+        '--into',
+        `file:${file}`,
+      ])
+      if (found.events !== events) throw new Error(`${found.events} events were replayed, not ${events}`)
+      return found.seconds
+    },
+    (round, way, took) => options.say(`  ${way}, round ${round}: ${took.toFixed(2)} s`),
+  )
+  const usual = median(seconds[ways[0]])
   return {
     table: table(
       [
-        `a ${isCold ? 'cold' : 'WARM (no root: the page cache stays)'} scan of ${count(events)} rows`,
+        `a ${isCold ? 'cold' : 'WARM (no root: the page cache stays)'} day of ${count(events)} events replayed: io_method, effective_io_concurrency`,
         's',
         'events/s',
-        'of worker',
+        'of the first',
       ],
-      methods.map((method) => [
-        `io_method = ${method}`,
-        number(median(seconds[method]), 2),
-        count(Math.round(events / median(seconds[method]))),
-        number(usual / median(seconds[method]), 2),
+      ways.map((way) => [
+        way,
+        number(median(seconds[way]), 2),
+        count(Math.round(events / median(seconds[way]))),
+        number(usual / median(seconds[way]), 2),
       ]),
     ),
-    found: { events, bytes, isCold, seconds },
+    found: { events, isCold, seconds },
   }
 }
 

@@ -169,7 +169,8 @@ function run(
     const records: SimulatedRecord[] = []
     let bytes = 0
     while (passed < until && due.length < requestRecordsMax) {
-      const dueMs = fullSpeed ? atMs : startedMs + profile.dueMs(passed)
+      // At full speed an event is due when it is made: a request of thousands takes a while.
+      const dueMs = fullSpeed ? now() : startedMs + profile.dueMs(passed)
       passed++
       const made = share === undefined ? source.next(dueMs) : source.nextOf(share.index, share.of, dueMs)
       if (made === null) continue
