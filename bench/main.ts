@@ -27,7 +27,7 @@ import { fill } from './produce.ts'
 import { benchReplay } from './replay.ts'
 import { drainTable, steadyTable } from './report.ts'
 import { type PartName, partNames, scale } from './scale/scale.ts'
-import { type Steady, steady } from './steady.ts'
+import { type Floor, nobody, type Steady, steady } from './steady.ts'
 import { traces } from './traces.ts'
 import { openWorld, root, type World } from './world.ts'
 
@@ -177,20 +177,23 @@ async function bench(world: World, flags: Flags): Promise<object> {
     }
   }
   const latencies: [title: string, Steady][] = []
+  let floor: Floor | null = null
   if (only.includes(steadyName) && paced.seconds > 0) {
     const usual = [false, true].map((publishes) => millrace({ publishes, replicas, execArgv }))
     const peers = [debezium, afternoon(false), afternoon(true)]
     // Named alone, it is Millrace's own.
     const measured = chosen.length === 0 ? usual.slice(1) : [...usual, ...peers]
     const wanted = measured.filter(({ name }) => chosen.length === 0 || only.includes(name))
+    floor = await nobody(world, paced)
     for (const contender of wanted) latencies.push([contender.title, await steady(world, contender, paced)])
   }
   if (entries.length > 0) process.stdout.write(`${drainTable(entries)}\n`)
-  if (latencies.length > 0) process.stdout.write(`${steadyTable(latencies)}\n`)
+  if (floor !== null) process.stdout.write(`${steadyTable(latencies, floor)}\n`)
   return {
     events,
     rounds,
     drains: Object.fromEntries(entries.map(({ contender, runs }) => [contender.name, runs])),
+    floor,
     steady: Object.fromEntries(latencies),
   }
 }

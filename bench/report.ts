@@ -3,7 +3,7 @@ import { count } from '../src/core/count.ts'
 import { median } from '../src/core/median.ts'
 import type { Contender } from './contenders/contender.ts'
 import type { Drained } from './drain.ts'
-import type { Quantiles, Steady } from './steady.ts'
+import type { Floor, Quantiles, Steady } from './steady.ts'
 
 export interface Entry {
   readonly contender: Contender
@@ -47,19 +47,24 @@ export function drainTable(entries: readonly Entry[]): string {
   return table(['what', 'events/s', 'of raw', ...cpu, 'peak MiB', 'WAL B/event', 'disk B/event'], rows)
 }
 
-export function steadyTable(runs: readonly (readonly [title: string, Steady])[]): string {
+export function steadyTable(runs: readonly (readonly [title: string, Steady])[], floor: Floor): string {
   const cells = ({ p50, p95, p99 }: Quantiles) => [p50, p95, p99].map((ms) => number(ms, 1))
-  const rows = runs.flatMap(([title, { committedMs, medianSecond, own, cpu, residentMiB }]) => {
+  const rows = runs.flatMap(([title, { committedMs, medianSecond, acknowledgedMs, own, cpu, residentMiB }]) => {
     const used = [...servers.map((name) => `${number(cpu[name] * 100)} %`), number(residentMiB)]
     const empty = used.map(() => '')
     return [
       [title, ...cells(committedMs), ...used],
       ['  in the median second', ...cells(medianSecond), ...empty],
+      ['  acknowledged to the load', ...cells(acknowledgedMs), ...empty],
       ...(own === null ? [] : [['  stored, by its own clock', ...cells(own.storedMs), ...empty]]),
       ...(own?.publishedMs ? [['  published, by its own clock', ...cells(own.publishedMs), ...empty]] : []),
     ]
   })
   const rate = runs[0]?.[1].rate ?? Number.NaN
   const cpu = ['its own', 'Kafka', 'PostgreSQL', 'Redis'].map((name) => `core: ${name}`)
-  return table([`${number(rate)} events/s, due to committed`, 'p50 ms', 'p95 ms', 'p99 ms', ...cpu, 'peak MiB'], rows)
+  const alone = ['nobody: the load and Kafka alone, acknowledged', ...cells(floor.acknowledgedMs), '']
+  return table(
+    [`${number(rate)} events/s, due to committed`, 'p50 ms', 'p95 ms', 'p99 ms', ...cpu, 'peak MiB'],
+    [[...alone, `${number(floor.kafkaCpu * 100)} %`, '', '', ''], ...rows],
+  )
 }

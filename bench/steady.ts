@@ -19,6 +19,11 @@ export interface SteadyOptions {
   readonly seconds: number
 }
 
+export interface Floor {
+  readonly acknowledgedMs: Quantiles
+  readonly kafkaCpu: number
+}
+
 export interface Quantiles {
   readonly p50: number
   readonly p95: number
@@ -30,6 +35,8 @@ export interface Steady {
   readonly committedMs: Quantiles
   /** Of the seconds' quantiles the median: on a shared machine one bad second in thirty decides the p99 of all. */
   readonly medianSecond: Quantiles
+  /** From due to the broker's answer to the load: nobody can read a record before. */
+  readonly acknowledgedMs: Quantiles
   readonly own: { readonly storedMs: Quantiles; readonly publishedMs: Quantiles | null } | null
   /** Shares of one core. */
   readonly cpu: Readonly<Record<'contender' | keyof Servers, number>>
@@ -38,6 +45,25 @@ export interface Steady {
 }
 
 const primed = 2000
+
+const quantilesOf = (all: LatencyHistogram): Quantiles => ({
+  p50: all.percentile(0.5),
+  p95: all.percentile(0.95),
+  p99: all.percentile(0.99),
+})
+
+/** What the load and the broker take with nobody behind them: the floor for whatever reads. */
+export async function nobody(world: World, { rate, warmMs, seconds }: SteadyOptions): Promise<Floor> {
+  world.say(`steady: ${rate} events/s for ${seconds} s, with nobody to read them`)
+  await world.emptyTopic()
+  await produce(world, { seed: 2, rate, forMs: warmMs })
+  const before = serverCpu(world)
+  const sent = await produce(world, { seed: 3, rate, forMs: seconds * 1000 })
+  return {
+    acknowledgedMs: quantilesOf(LatencyHistogram.from(sent.acknowledged)),
+    kafkaCpu: (serverCpu(world).kafka - before.kafka) / seconds,
+  }
+}
 
 export async function steady(world: World, contender: Contender, options: SteadyOptions): Promise<Steady> {
   const { signal, say } = world
@@ -63,6 +89,7 @@ export async function steady(world: World, contender: Contender, options: Steady
     return {
       rate: sent.produced / (sent.elapsedMs / 1000),
       ...(await committed(world, fromMs, fromMs + seconds * 1000)),
+      acknowledgedMs: quantilesOf(LatencyHistogram.from(sent.acknowledged)),
       own: await ownLatencies(started, before.statuses, contender.publishes),
       cpu: {
         contender: share('contender'),
@@ -113,7 +140,7 @@ async function ownLatencies(
     for (const [index, status] of after.entries()) {
       all.merge(LatencyHistogram.from(status[of]).since((before[index] as Status)[of]))
     }
-    return { p50: all.percentile(0.5), p95: all.percentile(0.95), p99: all.percentile(0.99) }
+    return quantilesOf(all)
   }
   return { storedMs: quantiles('storedMs'), publishedMs: publishes ? quantiles('publishedMs') : null }
 }
