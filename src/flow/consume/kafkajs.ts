@@ -13,6 +13,7 @@ import { FatalError, TransientError } from '../../core/errors.ts'
 import type { Watermarks } from '../../core/ledger.ts'
 import { type RecordRun, runOf } from '../../core/record.ts'
 import { installFetch, type RunMessage } from './kafkajs-fetch.ts'
+import { installPlan } from './kafkajs-plan.ts'
 import { openTopicIds } from './kafkajs-topic-id.ts'
 import type { Consume, ConsumeHandlers } from './port.ts'
 
@@ -39,7 +40,10 @@ export function openKafkajs(options: KafkajsOptions): Consume {
   const { kafka, topic, group } = options
   let restarts = 0
   let fetchStartedAt = 0
+  /** All handlers of a fetch wait for the same moment. */
+  let paced: Promise<void> | null = null
   const byRun = installFetch()
+  installPlan()
   const runsOf = (messages: readonly KafkaMessage[]): RecordRun[] => {
     if (byRun) return (messages as readonly unknown[] as readonly RunMessage[]).flatMap(({ run }) => run ?? [])
     return messages.length === 0 ? [] : [runOf(messages)]
@@ -102,7 +106,9 @@ export function openKafkajs(options: KafkajsOptions): Consume {
     }
     // kafkajs fetches again when all handlers have returned.
     const earlyMs = options.fetchPaceMs - (performance.now() - fetchStartedAt)
-    if (earlyMs >= 1) await sleep(earlyMs)
+    if (earlyMs < 1) return
+    paced ??= sleep(earlyMs)
+    await paced
   }
 
   return {
@@ -131,6 +137,7 @@ export function openKafkajs(options: KafkajsOptions): Consume {
       })
       consumer.on(consumer.events.FETCH_START, () => {
         fetchStartedAt = performance.now()
+        paced = null
       })
       consumer.on(consumer.events.FETCH, () => handlers.heard())
       consumer.on(consumer.events.HEARTBEAT, () => handlers.heard())
