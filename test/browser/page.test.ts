@@ -1,48 +1,18 @@
 /** The page in a real Chromium: at the width of a phone and of a desk, light and dark, by keyboard; screenshots are left in .local/screenshots. */
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { progressLines } from '../../src/stack/progress.ts'
-import { eventually, root } from '../stack/root.ts'
-import { type Browser, type Look, openBrowser, type Tab } from './devtools.ts'
+import { eventually } from '../stack/root.ts'
+import { chromium, desk, holds, looks, openTab, options, phone } from './chromium.ts'
+import type { Look } from './devtools.ts'
 import { type FakeFleet, openFakeFleet } from './fake-fleet.ts'
-import { installChromium } from './install-chromium.ts'
 
-const inPage = readFileSync(new URL('./in-page.js', import.meta.url), 'utf8')
-const screenshots = join(root, '.local', 'screenshots')
-const phone = { width: 360, height: 740, mobile: true } as const
-const desk = { width: 1280, height: 900, mobile: false } as const
-
-const chromium = await installChromium(
-  root,
-  progressLines((text) => process.stderr.write(text), Date.now),
-)
-const options = {
-  timeout: 60_000,
-  skip: chromium === null && 'there is no Chromium on PATH, and this is no Debian to take one from',
-}
-
-let browser: Browser
 let fleet: FakeFleet
 before(async () => {
-  if (chromium === null) return
-  browser = await openBrowser(chromium)
-  fleet = await openFakeFleet()
-  mkdirSync(screenshots, { recursive: true })
+  if (chromium !== null) fleet = await openFakeFleet()
 })
-after(async () => {
-  await fleet?.[Symbol.asyncDispose]()
-  await browser?.[Symbol.asyncDispose]()
-})
+after(() => fleet?.[Symbol.asyncDispose]())
 
-async function openPage(look: Look): Promise<Tab> {
-  const tab = await browser.open()
-  await tab.look(look)
-  await tab.goto(fleet.url)
-  await tab.evaluate(`${inPage}; 0`)
-  return tab
-}
+const openPage = (look: Look) => openTab(fleet.url, look)
 
 /** Drawn anew so many times since. */
 async function drawn(times: number): Promise<void> {
@@ -50,25 +20,18 @@ async function drawn(times: number): Promise<void> {
   await eventually(`asked ${times} times`, () => fleet.asked >= wanted)
 }
 
-for (const [name, size] of Object.entries({ phone, desk })) {
-  for (const theme of ['light', 'dark'] as const) {
-    test(`${name}, ${theme}: readable, whole, and without a complaint`, options, async () => {
-      const tab = await openPage({ ...size, theme })
-      await drawn(2)
-      writeFileSync(join(screenshots, `page-${name}-${theme}.png`), await tab.screenshot())
-      assert.equal(await tab.evaluate("matchMedia('(prefers-color-scheme: dark)').matches"), theme === 'dark')
-      assert.deepEqual(await tab.evaluate('inspectPage.weakTexts()'), [])
-      assert.deepEqual(await tab.evaluate('inspectPage.overflowing()'), [])
-      assert.deepEqual(await tab.evaluate('inspectPage.smallTargets()'), [])
-      for (const room of ['consume', 'decode', 'publish', 'settle']) {
-        await tab.evaluate(`document.getElementById('show-${room}').click()`)
-        assert.deepEqual(await tab.evaluate('inspectPage.weakTexts()'), [], room)
-      }
-      assert.deepEqual(tab.errors, [])
-      for (const url of tab.requests) assert.ok(url.startsWith(fleet.url) || url.startsWith('data:'), url)
-      await tab.close()
-    })
-  }
+for (const { name, look } of looks) {
+  test(`${name}: readable, whole, and without a complaint`, options, async () => {
+    const tab = await openPage(look)
+    await drawn(2)
+    assert.equal(await tab.evaluate("matchMedia('(prefers-color-scheme: dark)').matches"), look.theme === 'dark')
+    for (const room of ['consume', 'decode', 'publish', 'settle']) {
+      await tab.evaluate(`document.getElementById('show-${room}').click()`)
+      assert.deepEqual(await tab.evaluate('inspectPage.weakTexts()'), [], room)
+    }
+    await holds(tab, fleet.url, `page-${name}`)
+    await tab.close()
+  })
 }
 
 test('by keyboard: everything is reached in the order in which it stands, and is seen to be', options, async () => {

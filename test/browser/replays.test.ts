@@ -1,50 +1,24 @@
 /** The page of replays in a real Chromium, over a server that has everything in memory: begun, stepped, let go, given up; and what a wrong token is told. */
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { progressLines } from '../../src/stack/progress.ts'
 import { type Kept, keep, openWorld, token, type World } from '../gateway/world.ts'
-import { eventually, root } from '../stack/root.ts'
-import { type Browser, type Look, openBrowser, type Tab } from './devtools.ts'
-import { installChromium } from './install-chromium.ts'
+import { eventually } from '../stack/root.ts'
+import { chromium, desk, holds, looks, openTab, options, phone } from './chromium.ts'
+import type { Look, Tab } from './devtools.ts'
 
-const inPage = readFileSync(new URL('./in-page.js', import.meta.url), 'utf8')
-const screenshots = join(root, '.local', 'screenshots')
-const phone = { width: 360, height: 740, mobile: true } as const
-const desk = { width: 1280, height: 900, mobile: false } as const
-
-const chromium = await installChromium(
-  root,
-  progressLines((text) => process.stderr.write(text), Date.now),
-)
-const options = {
-  timeout: 60_000,
-  skip: chromium === null && 'there is no Chromium on PATH, and this is no Debian to take one from',
-}
-
-let browser: Browser
 let kept: Kept
 let world: World
 let url: string
 before(async () => {
   if (chromium === null) return
-  browser = await openBrowser(chromium)
   kept = keep()
   world = openWorld(kept, { replaysMax: 20 })
   url = await world.app.listen({ host: '127.0.0.1', port: 0 })
-  mkdirSync(screenshots, { recursive: true })
 })
-after(async () => {
-  await world?.stop()
-  await browser?.[Symbol.asyncDispose]()
-})
+after(() => world?.stop())
 
 async function openPage(look: Look, bears = token): Promise<Tab> {
-  const tab = await browser.open()
-  await tab.look(look)
-  await tab.goto(url)
-  await tab.evaluate(`${inPage}; 0`)
+  const tab = await openTab(url, look)
   await tab.evaluate(
     `document.getElementById('token').value = ${JSON.stringify(bears)}; document.querySelector('#enter button').click()`,
   )
@@ -57,22 +31,14 @@ const press = (tab: Tab, id: string, action: string) =>
   tab.evaluate(`document.querySelector('[data-id="${id}"] [data-action=${action}]').click()`)
 const state = (tab: Tab, id: string) => text(tab, `[data-id="${id}"] .state`)
 
-for (const [name, size] of Object.entries({ phone, desk })) {
-  for (const theme of ['light', 'dark'] as const) {
-    test(`${name}, ${theme}: readable, whole, and without a complaint`, options, async () => {
-      const id = `${name}-${theme}`
-      await world.post('/controlled-replay', { id, target: { kind: 'redis', stream: `replay:${id}` } })
-      const tab = await openPage({ ...size, theme })
-      await eventually('the replay is shown', async () => (await state(tab, id)) === 'paused')
-      writeFileSync(join(screenshots, `replays-${name}-${theme}.png`), await tab.screenshot())
-      assert.deepEqual(await tab.evaluate('inspectPage.weakTexts()'), [])
-      assert.deepEqual(await tab.evaluate('inspectPage.overflowing()'), [])
-      assert.deepEqual(await tab.evaluate('inspectPage.smallTargets()'), [])
-      assert.deepEqual(tab.errors, [])
-      for (const asked of tab.requests) assert.ok(asked.startsWith(url) || asked.startsWith('data:'), asked)
-      await tab.close()
-    })
-  }
+for (const { name, look } of looks) {
+  test(`${name}: readable, whole, and without a complaint`, options, async () => {
+    await world.post('/controlled-replay', { id: name, target: { kind: 'redis', stream: `replay:${name}` } })
+    const tab = await openPage(look)
+    await eventually('the replay is shown', async () => (await state(tab, name)) === 'paused')
+    await holds(tab, url, `replays-${name}`)
+    await tab.close()
+  })
 }
 
 test('a replay is begun standing still, stepped, let go, and comes to its end', options, async () => {
