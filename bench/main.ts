@@ -16,6 +16,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { FatalError } from '../src/core/errors.ts'
 import { choiceFlag, wholeFlag } from '../src/core/flag.ts'
+import { replicasFor } from '../src/core/settings.ts'
 import type { Contender } from './contenders/contender.ts'
 import { debezium } from './contenders/debezium.ts'
 import { afternoon, consumeOnly } from './contenders/kafkajs.ts'
@@ -52,7 +53,7 @@ const help = `npm run bench -- [options]
   --steady S     seconds of each steady run (30; 0 leaves them out)
   --warm S       seconds of the same load before it, not counted (20)
   --rate N       events per second of the steady run (6667)
-  --replicas N   replicas of Millrace in the steady run (2)
+  --replicas N   replicas of Millrace at a steady rate (one for every two cores)
   --poison       instead of all that: drain as many events with one bad record in a thousand, beside clean ones
   --traces       instead of all that: drain the same events with traces off, and on with one event in a hundred sampled
   --scale        instead of all that: what more of everything costs; --only then takes ${partNames.join(',')}
@@ -81,7 +82,7 @@ function readArgs(args: readonly string[]) {
         steady: { type: 'string', default: '30' },
         warm: { type: 'string', default: '20' },
         rate: { type: 'string', default: '6667' },
-        replicas: { type: 'string', default: '2' },
+        replicas: { type: 'string', default: String(replicasFor(cpus().length)) },
         only: { type: 'string' },
         poison: { type: 'boolean', default: false },
         traces: { type: 'boolean', default: false },

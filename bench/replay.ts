@@ -47,11 +47,15 @@ const memoryMs = 50
 export interface ReplayBenchOptions {
   readonly events: number
   readonly rounds: number
+  readonly replicas: number
   /** Of the live flow; 0 seconds leave it out. */
   readonly paced: { readonly rate: number; readonly warmMs: number; readonly seconds: number }
 }
 
-export async function benchReplay(world: World, { events, rounds, paced }: ReplayBenchOptions): Promise<object> {
+export async function benchReplay(
+  world: World,
+  { events, rounds, replicas, paced }: ReplayBenchOptions,
+): Promise<object> {
   const { say } = world
   await fill(world, events)
   say('storing them')
@@ -133,8 +137,15 @@ export async function benchReplay(world: World, { events, rounds, paced }: Repla
       ]),
     ),
   )
-  const live = paced.seconds === 0 ? null : await besideLive(world, paced)
-  return { events, stored, rounds, runs: names.map((name) => ({ title: turnOf[name].title, runs: runs[name] })), live }
+  const live = paced.seconds === 0 ? null : await besideLive(world, paced, replicas)
+  return {
+    events,
+    stored,
+    rounds,
+    replicas,
+    runs: names.map((name) => ({ title: turnOf[name].title, runs: runs[name] })),
+    live,
+  }
 }
 
 /** One replay as a process, started as bin/millrace.mjs does, timed by its own clock: from its first question to its last event being safe. */
@@ -177,8 +188,8 @@ async function copyTo(world: World, file: string, rows: number): Promise<Run> {
 }
 
 /** The live flow alone, with a replay at the rate that is usual, and with one as fast as it can: what was stored is replayed again and again. */
-async function besideLive(world: World, paced: ReplayBenchOptions['paced']): Promise<object> {
-  const contender = millrace({ publishes: true, replicas: 2 })
+async function besideLive(world: World, paced: ReplayBenchOptions['paced'], replicas: number): Promise<object> {
+  const contender = millrace({ publishes: true, replicas })
   const found: [title: string, Steady][] = []
   for (const [title, rate] of [
     ['the live flow alone', null],

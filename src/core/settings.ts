@@ -83,6 +83,9 @@ export function parseSettings(sources: Sources): Parsed {
 /** For each of several replicas on one machine: all their lanes together are about as many as cores. More make smaller batches and longer queues. */
 export const lanesOfEach = (replicas: number, cores: number): number => Math.max(1, Math.round(cores / replicas))
 
+/** Of a fleet that shares a machine with its servers: each replica's lanes keep two cores busy, and more replicas only make smaller batches. */
+export const replicasFor = (cores: number): number => Math.max(1, Math.floor(cores / 2))
+
 /** A value for people: no secrets, bytes in MiB, lists with commas. */
 export function showSetting(name: SettingName, settings: Settings): string {
   const row = rows[name] as Row

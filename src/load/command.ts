@@ -29,7 +29,7 @@ export interface LoadIo extends StartIo {
 
 /** Answers the exit code: 0 when every goal is kept and the proof holds. */
 export async function loadCommand(flags: LoadFlags, io: LoadIo): Promise<number> {
-  const options = readLoadFlags(flags, io.now())
+  const options = readLoadFlags(flags, io.now(), io.cores)
   const output = options.json ? io.stderr : io.stdout
   const stackName = io.stackName ?? 'load'
   return orStopped(stackName, output, io, () => run(options, io, output, stackName))

@@ -2,6 +2,7 @@
 import { parseDuration } from '../core/duration.ts'
 import { FatalError } from '../core/errors.ts'
 import { choiceFlag, rateFlag, shareFlag, wholeFlag } from '../core/flag.ts'
+import { replicasFor } from '../core/settings.ts'
 import { type SuiteName, suiteNames } from './suites.ts'
 
 /** As the command line has them: text, checked here. */
@@ -39,7 +40,7 @@ export const loadFlags: readonly (readonly [flag: string, help: string, standard
   ['--for <duration>', "how long, in place of the profile's own (soak: 30m)"],
   ['--p99 <duration>', 'goal, smoke, soak: what 99 of 100 events must keep, from due to published', '50ms'],
   ['--warm <duration>', 'load of the same kind before, which is not counted', '10s'],
-  ['--replicas <n>', 'processes of the fleet', '2'],
+  ['--replicas <n>', 'processes of the fleet (default: one for every two cores)'],
   ['--partitions <n>', 'of the topic, when it is made', '100'],
   ['--processes <n>', 'processes that send', '1'],
   ['--seed <n>', 'the same seed makes the same events (default: the time of the start)'],
@@ -80,7 +81,7 @@ export interface LoadOptions {
 
 const usage = (what: string, remedy: string) => new FatalError('USAGE', what, remedy)
 
-export function readLoadFlags(flags: LoadFlags, nowMs: number): LoadOptions {
+export function readLoadFlags(flags: LoadFlags, nowMs: number, cores: number): LoadOptions {
   if (flags.keep && flags.fresh) throw usage('--keep and --fresh are both given.', 'Choose one of them.')
   if (flags.all && flags.profile !== undefined)
     throw usage('--all and --profile are both given.', 'Choose one of them.')
@@ -119,7 +120,7 @@ export function readLoadFlags(flags: LoadFlags, nowMs: number): LoadOptions {
     forMs: flags.for === undefined ? null : duration('for', '', 1000),
     p99Ms: duration('p99', '50ms', 1),
     warmMs: duration('warm', '10s', 0),
-    replicas: wholeFlag('replicas', flags.replicas ?? '2', 1, 64),
+    replicas: wholeFlag('replicas', flags.replicas ?? String(replicasFor(cores)), 1, 64),
     partitions: wholeFlag('partitions', flags.partitions ?? '100', 1, 10_000),
     processes: wholeFlag('processes', flags.processes ?? '1', 1, 64),
     seed: flags.seed === undefined ? Math.floor(nowMs) : wholeFlag('seed', flags.seed, 0),

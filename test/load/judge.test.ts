@@ -7,7 +7,7 @@ import { spikeEnds, suiteNames, suiteOf } from '../../src/load/suites.ts'
 import { createProfile } from '../../src/simulate/profile.ts'
 import { seconds } from './samples.ts'
 
-const options = readLoadFlags({}, 0)
+const options = readLoadFlags({}, 0, 8)
 const well: Seen = {
   elapsedMs: 59_400,
   catchUpMs: 300,
@@ -92,10 +92,12 @@ test('the knee is the highest rate before it falls behind for good', () => {
 })
 
 test('flags: one profile or all, and what each has no use for', () => {
-  assert.deepEqual(readLoadFlags({ events: '1_000', within: '30s' }, 5).suites, ['goal'])
-  assert.deepEqual(readLoadFlags({ all: true }, 5).suites, suiteNames)
-  assert.equal(readLoadFlags({ all: true }, 5).events, 100_000)
-  assert.equal(readLoadFlags({ profile: 'soak', for: '2h' }, 5).forMs, 7_200_000)
+  assert.deepEqual(readLoadFlags({ events: '1_000', within: '30s' }, 5, 8).suites, ['goal'])
+  assert.deepEqual(readLoadFlags({ all: true }, 5, 8).suites, suiteNames)
+  assert.equal(readLoadFlags({ all: true }, 5, 8).events, 100_000)
+  assert.equal(options.replicas, 4)
+  assert.equal(readLoadFlags({}, 0, 1).replicas, 1)
+  assert.equal(readLoadFlags({ profile: 'soak', for: '2h' }, 5, 8).forMs, 7_200_000)
   for (const [flags, says] of [
     [{ all: true, profile: 'soak' }, /both given/],
     [{ profile: 'endless' }, /one of smoke|--profile/],
@@ -107,7 +109,7 @@ test('flags: one profile or all, and what each has no use for', () => {
     [{ keep: true, fresh: true }, /both given/],
   ] as const) {
     assert.throws(
-      () => readLoadFlags(flags, 0),
+      () => readLoadFlags(flags, 0, 8),
       (error: Error & { code?: string }) => error.code === 'USAGE' && says.test(error.message),
       JSON.stringify(flags),
     )
