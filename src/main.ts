@@ -22,6 +22,7 @@ import { loadSettings } from './process/load-settings.ts'
 import type { RejectsFlags } from './rejects/command.ts'
 import type { RejectsAction } from './rejects/flags.ts'
 import type { ReplayFlags } from './replay/flags.ts'
+import type { ReplayClock } from './replay/port.ts'
 import type { SimulateFlags } from './simulate/flags.ts'
 import type { SimulateIo } from './simulate/io.ts'
 import type { PostgresFlags } from './simulate/postgres-flags.ts'
@@ -374,6 +375,12 @@ for (const { action, usage, description, flags: options } of stateCommands) {
   })
 }
 
+const { coreTimes } = await import('./process/core-times.ts')
+const replayClock: ReplayClock = {
+  steadyMs: () => performance.now(),
+  sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+  coreTimes,
+}
 const { serveHelp } = await import('./gateway/serve-help.ts')
 const { replayFlags, replayHelp } = await import('./replay/flags.ts')
 const replay = program
@@ -405,7 +412,7 @@ replay.action(async (flags: ReplayFlags) => {
       loadConsumer,
       actor: operator(),
       now: Date.now,
-      clock: { steadyMs: () => performance.now(), sleep: (ms, signal) => sleep(ms, undefined, { signal }) },
+      clock: replayClock,
       stdout: slowOutput(process.stdout),
       directory: process.cwd(),
       newId: `r-${day}-${randomUUID().slice(0, 8)}`,
@@ -431,7 +438,7 @@ program
       version,
       actor: operator(),
       now: Date.now,
-      clock: { steadyMs: () => performance.now(), sleep: (ms, signal) => sleep(ms, undefined, { signal }) },
+      clock: replayClock,
       newId: (kind) => `${kind}-${new Date(Date.now()).toISOString().slice(0, 10)}-${randomUUID().slice(0, 8)}`,
       directory: process.cwd(),
       signal: stopSignal().first,

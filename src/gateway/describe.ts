@@ -85,7 +85,9 @@ const replayShape = {
   rate: z
     .union([z.literal('max'), z.number().positive().max(1e9)])
     .default(rateDefault)
-    .describe('Events a second at most, for the live flow lives on the same servers; max: no limit.'),
+    .describe(
+      'Events a second at most, for the live flow lives on the same servers, and fewer while the cores of this machine are full; max: no limit.',
+    ),
 }
 
 export const replayBody = z.strictObject({ ...replayShape, speed: speedValue.default('max') })

@@ -64,7 +64,7 @@ function show() {
 const count = (number) => Math.round(number).toLocaleString('en')
 const seconds = (ms) => (ms < 90_000 ? `${Math.ceil(ms / 1000)} s` : `${Math.ceil(ms / 60_000)} min`)
 
-function figures({ state, events, perSecond, at, etaMs, lateMs, request }) {
+function figures({ state, events, perSecond, at, etaMs, lateMs, givesWay, request }) {
   const speed =
     request.speed === 'real' ? 'real time' : typeof request.speed === 'number' ? `${request.speed}x` : request.speed
   return [
@@ -73,6 +73,7 @@ function figures({ state, events, perSecond, at, etaMs, lateMs, request }) {
     `speed ${speed}`,
     at === null ? '' : `at ${at}`,
     etaMs === null ? '' : `${seconds(etaMs)} left`,
+    givesWay ? 'gives way: the cores are full' : '',
     lateMs !== null && lateMs >= 1000 ? `${seconds(lateMs)} late` : '',
   ]
     .filter((part) => part !== '')

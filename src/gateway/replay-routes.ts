@@ -48,6 +48,7 @@ const jobSchema = z.looseObject({
     .number()
     .nullable()
     .describe('How far behind its own time, because target or rate do not let it go faster.'),
+  givesWay: z.boolean().nullable().describe('It could go faster, and leaves the cores of its machine to others.'),
   fromPostgres: z.number().nullable().describe('Served by each since it was last gone on with.'),
   fromKafka: z.number().nullable(),
   request: z.looseObject({ consumer: z.string(), speed: z.union([z.string(), z.number()]) }),
@@ -259,6 +260,7 @@ function jobView({ id, state, description, failure, madeAt, replay, progress }: 
     perSecond: progress?.perSecond ?? null,
     etaMs: progress?.etaMs ?? null,
     lateMs: progress?.lateMs ?? null,
+    givesWay: progress?.givesWay ?? null,
     fromPostgres: progress?.fromPostgres ?? null,
     fromKafka: progress?.fromKafka ?? null,
     request: shown(description, directory),

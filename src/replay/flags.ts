@@ -78,7 +78,7 @@ export const replayFlags: readonly Flag[] = [
   row('--speed <speed>', 'max, real (as far apart as they were), a factor such as 10x or 0.5x, or step (default: max)'),
   row(
     '--rate <n>',
-    `so many events a second at most, for the live flow lives on the same servers; max: no limit (default: ${rateDefault})`,
+    `so many events a second at most, for the live flow lives on the same servers, and fewer while the cores of this machine are full; max: no limit (default: ${rateDefault})`,
   ),
   row('--id <id>', 'what the extension replayid says (default: a new one)'),
   row('--dry-run', 'tell how many events and bytes it would be, and end'),

@@ -10,6 +10,8 @@
 export type Speed = number | 'max' | 'step'
 
 const slipMs = 1000
+/** Of an event: what sums of fractions are off by. Waiting for that would be waiting for no time at all. */
+const hair = 1e-6
 
 export class Pace {
   #speed: Speed
@@ -60,15 +62,22 @@ export class Pace {
  * At most so many a second, in any stretch of time: `burstMs` worth of them may come at once, since a batch is cheaper than its events one by one.
  */
 export class RateLimit {
-  readonly #perMs: number
-  readonly #burst: number
+  readonly #burstMs: number
+  #perMs: number
+  #burst: number
   #allowed: number
   #atMs: number | null = null
 
   constructor(perSecond: number, burstMs = 50) {
+    this.#burstMs = burstMs
     this.#perMs = perSecond / 1000
     this.#burst = Math.max(1, this.#perMs * burstMs)
     this.#allowed = this.#burst
+  }
+
+  set perSecond(value: number) {
+    this.#perMs = value / 1000
+    this.#burst = Math.max(1, this.#perMs * this.#burstMs)
   }
 
   /** How many may go now. */
@@ -77,7 +86,7 @@ export class RateLimit {
     const passed = this.#atMs === null ? 0 : Math.max(0, nowMs - this.#atMs)
     this.#atMs = nowMs
     this.#allowed = Math.min(this.#burst, this.#allowed + passed * this.#perMs)
-    return Math.floor(this.#allowed)
+    return Math.floor(this.#allowed + hair)
   }
 
   take(count: number): void {
@@ -86,6 +95,6 @@ export class RateLimit {
 
   /** How long until one more may go. */
   waitMs(): number {
-    return this.#perMs === Number.POSITIVE_INFINITY || this.#allowed >= 1 ? 0 : (1 - this.#allowed) / this.#perMs
+    return this.#perMs === Number.POSITIVE_INFINITY || this.#allowed + hair >= 1 ? 0 : (1 - this.#allowed) / this.#perMs
   }
 }

@@ -1,6 +1,7 @@
 /** A replay at work, as whoever steers or watches it sees it: a terminal, a server. */
 import type { ReplayDescription } from './description.ts'
 import type { Speed } from './pace.ts'
+import type { CoreTimes } from './yielding.ts'
 
 export type ReplayState = 'running' | 'paused' | 'done' | 'stopped' | 'cancelled' | 'failed'
 
@@ -22,12 +23,16 @@ export interface Progress {
   readonly etaMs: number | null
   /** How far behind its own time the replay is, because the target or the rate does not let it go faster. */
   readonly lateMs: number
+  /** It could go faster, and leaves the cores to others. */
+  readonly givesWay: boolean
 }
 
 export interface ReplayClock {
   /** Goes steadily. */
   steadyMs(): number
   sleep(ms: number, signal: AbortSignal): Promise<unknown>
+  /** Of the thread that replays; null where nobody tells. */
+  coreTimes(): CoreTimes | null
 }
 
 export interface Replay {

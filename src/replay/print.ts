@@ -24,7 +24,7 @@ const shownSpan = (ms: number): string => formatDuration(ms < 10_000 ? ms : Math
 const barWidth = 20
 
 export function progressLine(progress: Progress, columns: number): string {
-  const { share, events, perSecond, etaMs, atMs, speed, lateMs, state } = progress
+  const { share, events, perSecond, etaMs, atMs, speed, lateMs, state, givesWay } = progress
   const filled = Math.min(barWidth, Math.floor(share * barWidth))
   const parts = [
     `[${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] ${String(Math.floor(share * 100)).padStart(3)} %`,
@@ -32,6 +32,7 @@ export function progressLine(progress: Progress, columns: number): string {
     state === 'paused' ? `paused (${shownSpeed(speed)})` : `${count(perSecond)}/s, ${shownSpeed(speed)}`,
     ...(atMs === null ? [] : [`at ${shownTime(atMs)}`]),
     ...(etaMs === null ? [] : [`${shownSpan(Math.max(1000, Math.round(etaMs / 1000) * 1000))} left`]),
+    ...(givesWay ? ['gives way: the cores are full'] : []),
     ...(lateMs >= 1000 ? [`${shownSpan(lateMs)} late`] : []),
   ]
   return parts.join('  ').slice(0, Math.max(20, columns - 1))

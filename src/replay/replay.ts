@@ -12,6 +12,7 @@ import type { Progress, Replay, ReplayClock, ReplayState } from './port.ts'
 import { prefetched } from './prefetch.ts'
 import type { ReplaySource, SourceBatch } from './source.ts'
 import { agreed, type ReplayTarget, type Saved } from './target.ts'
+import { Yielding } from './yielding.ts'
 
 export interface ReplayOptions {
   readonly description: ReplayDescription
@@ -33,7 +34,10 @@ const pauseMsMax = 5000
 export function startReplay(options: ReplayOptions): Replay {
   const { description, source, target, saved, save, clock } = options
   const pace = new Pace(description.speed)
-  const limit = new RateLimit(description.ratePerSecond ?? Number.POSITIVE_INFINITY)
+  const rateMax = description.ratePerSecond ?? Number.POSITIVE_INFINITY
+  const limit = new RateLimit(rateMax)
+  /** Without a limit, and at the events' own spacing, somebody wants it so. */
+  const yielding = description.ratePerSecond === null ? null : new Yielding(description.ratePerSecond)
   const rate = new Rate(5)
   const ending = new AbortController()
   const startedMs = clock.steadyMs()
@@ -91,6 +95,8 @@ export function startReplay(options: ReplayOptions): Replay {
         else await sleepUntilPoked(null)
         continue
       }
+      if (yielding !== null)
+        limit.perSecond = pace.speed === 'max' ? yielding.perSecond(nowMs, clock.coreTimes) : rateMax
       const may = limit.available(nowMs)
       const waitMs = Math.max(pace.dueMs(micros, nowMs) - nowMs, limit.waitMs())
       lateMs = pace.lateMs(micros, nowMs)
@@ -246,6 +252,7 @@ export function startReplay(options: ReplayOptions): Replay {
       elapsedMs,
       etaMs: running && course !== null && gone > 0 ? ((nowMs - course.ms) * (1 - share)) / gone : null,
       lateMs,
+      givesWay: running && pace.speed === 'max' && yielding?.givesWay === true,
     }
   }
 

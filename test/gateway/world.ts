@@ -20,6 +20,7 @@ export const token = 'a token that is long enough'.replaceAll(' ', '-')
 export const clock = {
   steadyMs: () => performance.now(),
   sleep: (ms: number, signal: AbortSignal) => sleep(ms, undefined, { signal }),
+  coreTimes: () => null,
 }
 
 interface Row {

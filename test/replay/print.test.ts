@@ -18,6 +18,7 @@ const progress: Progress = {
   elapsedMs: 6200,
   etaMs: 8561,
   lateMs: 0,
+  givesWay: false,
 }
 
 test('how far it is, on one line that fits', () => {

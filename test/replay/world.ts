@@ -19,6 +19,7 @@ export function createClock(): Clock {
   const sleepers = new Set<{ at: number; wake: () => void }>()
   return {
     steadyMs: () => now,
+    coreTimes: () => null,
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         const sleeper = { at: now + Math.max(0, ms), wake: () => resolve(undefined) }
