@@ -55,10 +55,10 @@ test('with a limit it leaves full cores to others, and takes what is free; witho
   ] as const) {
     const clock = createClock()
     const target = memoryTarget(clock)
-    // Full for ten seconds: whoever wants to run waits as long as it runs.
+    // Full for ten seconds: whoever wants to run waits three times as long.
     const coreTimes = () => {
       const nowMs = clock.steadyMs()
-      return { ranMs: nowMs / 2, waitedMs: Math.min(nowMs, 10_000) / 2 }
+      return { ranMs: nowMs / 4, waitedMs: Math.min(nowMs, 10_000) * 0.75 }
     }
     const source = memorySource(steady(20_000), 1000)
     const { replay } = begin({ ...clock, coreTimes }, source, target, describe(given))
