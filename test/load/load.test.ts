@@ -24,6 +24,7 @@ test('a short run is judged, proved and reported, and leaves nothing behind', { 
       warm: '2s',
       p99: '1h',
       partitions: '10',
+      replicas: '2',
       processes: '2',
       readers: true,
       seed: '7',

@@ -13,8 +13,8 @@ import { eventually, root } from './root.ts'
 const project = mkdtempSync(join(tmpdir(), 'millrace-test-'))
 after(() => rmSync(project, { recursive: true }))
 cpSync(join(root, 'bin'), join(project, 'bin'), { recursive: true })
-mkdirSync(join(project, 'src', 'stack'), { recursive: true })
-cpSync(join(root, 'src/stack/lock.mjs'), join(project, 'src/stack/lock.mjs'))
+// What bin/ takes from src/.
+for (const file of ['src/stack/lock.mjs', 'src/process/node-flags.mjs']) cpSync(join(root, file), join(project, file))
 mkdirSync(join(project, 'tiny'))
 writeFileSync(join(project, 'tiny', 'package.json'), '{ "name": "tiny", "version": "1.0.0" }')
 const npm = (...args: string[]) => execFileSync('npm', args, { cwd: project, stdio: 'pipe' })
@@ -53,7 +53,10 @@ async function finish(child: ChildProcess) {
 }
 
 async function firstLine(child: ChildProcess): Promise<number> {
-  const [chunk] = await once(child.stdout!, 'data')
+  const ended = once(child, 'exit').then(([code]) =>
+    Promise.reject(new Error(`it ended with ${code} and said nothing`)),
+  )
+  const [chunk] = await Promise.race([once(child.stdout!, 'data'), ended])
   return Number(String(chunk).trim())
 }
 
