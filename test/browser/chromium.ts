@@ -41,13 +41,18 @@ export async function openTab(url: string, look: Look): Promise<Tab> {
   return tab
 }
 
-/** Readable, whole, to be hit with a thumb, without a complaint, and from nowhere else; its picture stays in .local/screenshots. */
+/** Without a complaint, and from nowhere else. */
+export function isQuiet(tab: Tab, url: string): void {
+  assert.deepEqual(tab.errors, [])
+  for (const asked of tab.requests) assert.ok(asked.startsWith(url) || asked.startsWith('data:'), asked)
+}
+
+/** Readable, whole, to be hit with a thumb, and quiet; its picture stays in .local/screenshots. */
 export async function holds(tab: Tab, url: string, picture: string): Promise<void> {
   mkdirSync(screenshots, { recursive: true })
   writeFileSync(join(screenshots, `${picture}.png`), await tab.screenshot())
   assert.deepEqual(await tab.evaluate('inspectPage.weakTexts()'), [])
   assert.deepEqual(await tab.evaluate('inspectPage.overflowing()'), [])
   assert.deepEqual(await tab.evaluate('inspectPage.smallTargets()'), [])
-  assert.deepEqual(tab.errors, [])
-  for (const asked of tab.requests) assert.ok(asked.startsWith(url) || asked.startsWith('data:'), asked)
+  isQuiet(tab, url)
 }

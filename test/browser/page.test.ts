@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { eventually } from '../stack/root.ts'
-import { chromium, desk, holds, looks, openTab, options, phone } from './chromium.ts'
+import { chromium, desk, holds, isQuiet, looks, openTab, options, phone } from './chromium.ts'
 import type { Look } from './devtools.ts'
 import { type FakeFleet, openFakeFleet } from './fake-fleet.ts'
 
@@ -25,11 +25,12 @@ for (const { name, look } of looks) {
     const tab = await openPage(look)
     await drawn(2)
     assert.equal(await tab.evaluate("matchMedia('(prefers-color-scheme: dark)').matches"), look.theme === 'dark')
+    await holds(tab, fleet.url, `page-${name}`)
     for (const room of ['consume', 'decode', 'publish', 'settle']) {
       await tab.evaluate(`document.getElementById('show-${room}').click()`)
       assert.deepEqual(await tab.evaluate('inspectPage.weakTexts()'), [], room)
     }
-    await holds(tab, fleet.url, `page-${name}`)
+    isQuiet(tab, fleet.url)
     await tab.close()
   })
 }
