@@ -375,11 +375,9 @@ for (const { action, usage, description, flags: options } of stateCommands) {
   })
 }
 
-const { coreTimes } = await import('./process/core-times.ts')
-const replayClock: ReplayClock = {
-  steadyMs: () => performance.now(),
-  sleep: (ms, signal) => sleep(ms, undefined, { signal }),
-  coreTimes,
+async function replayClock(): Promise<ReplayClock> {
+  const { coreTimes } = await import('./process/core-times.ts')
+  return { steadyMs: () => performance.now(), sleep: (ms, signal) => sleep(ms, undefined, { signal }), coreTimes }
 }
 const { serveHelp } = await import('./gateway/serve-help.ts')
 const { replayFlags, replayHelp } = await import('./replay/flags.ts')
@@ -412,7 +410,7 @@ replay.action(async (flags: ReplayFlags) => {
       loadConsumer,
       actor: operator(),
       now: Date.now,
-      clock: replayClock,
+      clock: await replayClock(),
       stdout: slowOutput(process.stdout),
       directory: process.cwd(),
       newId: `r-${day}-${randomUUID().slice(0, 8)}`,
@@ -438,7 +436,7 @@ program
       version,
       actor: operator(),
       now: Date.now,
-      clock: replayClock,
+      clock: await replayClock(),
       newId: (kind) => `${kind}-${new Date(Date.now()).toISOString().slice(0, 10)}-${randomUUID().slice(0, 8)}`,
       directory: process.cwd(),
       signal: stopSignal().first,

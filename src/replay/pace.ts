@@ -63,15 +63,14 @@ export class Pace {
  */
 export class RateLimit {
   readonly #burstMs: number
-  #perMs: number
-  #burst: number
+  #perMs = 0
+  #burst = 0
   #allowed: number
   #atMs: number | null = null
 
   constructor(perSecond: number, burstMs = 50) {
     this.#burstMs = burstMs
-    this.#perMs = perSecond / 1000
-    this.#burst = Math.max(1, this.#perMs * burstMs)
+    this.perSecond = perSecond
     this.#allowed = this.#burst
   }
 
