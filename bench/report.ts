@@ -55,7 +55,7 @@ export function steadyTable(runs: readonly (readonly [title: string, Steady])[],
     return [
       [title, ...cells(committedMs), ...used],
       ['  in the median second', ...cells(medianSecond), ...empty],
-      ['  acknowledged to the load', ...cells(acknowledgedMs), ...empty],
+      ['  acknowledged to the load, warm-up included', ...cells(acknowledgedMs), ...empty],
       ...(own === null ? [] : [['  stored, by its own clock', ...cells(own.storedMs), ...empty]]),
       ...(own?.publishedMs ? [['  published, by its own clock', ...cells(own.publishedMs), ...empty]] : []),
     ]

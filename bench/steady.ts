@@ -35,7 +35,7 @@ export interface Steady {
   readonly committedMs: Quantiles
   /** Of the seconds' quantiles the median: on a shared machine one bad second in thirty decides the p99 of all. */
   readonly medianSecond: Quantiles
-  /** From due to the broker's answer to the load: nobody can read a record before. */
+  /** From due to the broker's answer to the load, of all that was sent, the warm-up too: nobody can read a record before. */
   readonly acknowledgedMs: Quantiles
   readonly own: { readonly storedMs: Quantiles; readonly publishedMs: Quantiles | null } | null
   /** Shares of one core. */
