@@ -123,10 +123,10 @@ export const postgresUrl = kind<string>(
 export const redisUrls = kind<readonly string[]>(
   list
     .transform((urls) => (urls.length === 1 && urls[0] === 'off' ? [] : urls))
-    .pipe(z.array(z.string().refine((url) => isUrl(url, ['redis:', 'rediss:'])))) as unknown as z.ZodType<
-    readonly string[]
-  >,
-  'a URL like redis://host:6379 or rediss://host:6379, several of a cluster separated by commas, or off',
+    .pipe(
+      z.array(z.string().refine((url) => isUrl(url, ['redis:', 'rediss:']) || isSocketUrl(url))),
+    ) as unknown as z.ZodType<readonly string[]>,
+  'a URL like redis://host:6379, rediss://host:6379 or unix:///run/redis.sock?db=0, several of a cluster separated by commas, or off',
   (value) => (value.length === 0 ? 'off' : value.map(hidePassword).join(',')),
 )
 
@@ -144,6 +144,10 @@ function isAddress(given: string): boolean {
 export function isUrl(given: string, protocols: readonly string[]): boolean {
   return URL.canParse(given) && protocols.includes(new URL(given).protocol)
 }
+
+/** Two slashes instead of three would make the first folder a host. */
+const isSocketUrl = (given: string): boolean =>
+  isUrl(given, ['unix:']) && new URL(given).host === '' && new URL(given).pathname.length > 1
 
 /** A URL for logs, errors and screens: whoever reads them shall not be able to log in. */
 export function hidePassword(url: string): string {

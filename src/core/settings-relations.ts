@@ -110,7 +110,7 @@ export const relations: readonly Relation[] = [
   ),
   relation(
     ['redisUrls'],
-    'the URLs of redisUrls must all be redis:// or all rediss://',
+    'the URLs of redisUrls must all be redis:// or all rediss://, or one unix://',
     (s) => new Set(s.redisUrls.map((url) => new URL(url).protocol)).size <= 1,
   ),
   relation(
@@ -122,7 +122,7 @@ export const relations: readonly Relation[] = [
   ),
   relation(
     ['redisUrls', 'redisCluster'],
-    'a Redis Cluster has only database 0',
+    'the nodes of a Redis Cluster are redis:// or rediss:// URLs, and have only database 0',
     (s) =>
       (s.redisCluster === 'off' && s.redisUrls.length < 2) ||
       s.redisUrls.every((url) => /^\/?0?$/.test(new URL(url).pathname)),

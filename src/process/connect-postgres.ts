@@ -159,7 +159,7 @@ export function postgresFailure(error: unknown, settings: Settings): FatalError 
     )
   }
   if (
-    /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|ENOENT)/.test(code) ||
+    /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|ENOENT|EACCES)/.test(code) ||
     /timeout|terminated/i.test(said)
   ) {
     return fail(

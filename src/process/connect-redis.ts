@@ -33,7 +33,6 @@ export function redisOptions(settings: Settings, name = 'millrace'): NodeOptions
   const password = settings.redisPassword || decodeURIComponent(url.password)
   return {
     ...address(url),
-    db: Number(url.pathname.slice(1) || 0),
     ...(username !== '' && { username }),
     ...(password !== '' && { password }),
     ...(url.protocol === 'rediss:' && {
@@ -95,7 +94,7 @@ function openCluster(settings: Settings, single: NodeOptions, backoff: (times: n
   // The cluster decides about addresses, queues and reconnection; a node gets the rest.
   const { host: _, port: __, db: ___, retryStrategy: ____, enableOfflineQueue: _____, ...node } = single
   const cluster = new Cluster(
-    settings.redisUrls.map((url) => address(new URL(url))),
+    settings.redisUrls.map((url) => hostAndPort(new URL(url))),
     {
       lazyConnect: true,
       enableOfflineQueue: false,
@@ -119,7 +118,13 @@ function openCluster(settings: Settings, single: NodeOptions, backoff: (times: n
   return cluster
 }
 
-function address(url: URL): { host: string; port: number } {
+function address(url: URL): Pick<RedisOptions, 'host' | 'port' | 'path' | 'db'> {
+  if (url.protocol === 'unix:')
+    return { path: decodeURIComponent(url.pathname), db: Number(url.searchParams.get('db') ?? 0) }
+  return { ...hostAndPort(url), db: Number(url.pathname.slice(1) || 0) }
+}
+
+function hostAndPort(url: URL): { host: string; port: number } {
   return { host: url.hostname.replace(/^\[(.+)\]$/, '$1') || '127.0.0.1', port: Number(url.port || 6379) }
 }
 
@@ -166,10 +171,10 @@ export function redisFailure(error: unknown, settings: Settings): FatalError {
     )
   }
   if (
-    /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE)/.test(code) ||
+    /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|ENOENT|EACCES)/.test(code) ||
     /closed|timed out|timeout|ECONN|ENOTFOUND|refresh slots|None of startup nodes/i.test(said)
   ) {
-    const plain = settings.redisUrls.some((url) => url.startsWith('redis:'))
+    const plain = !settings.redisUrls.some((url) => url.startsWith('rediss:'))
     return fail(
       'REDIS_UNREACHABLE',
       `Redis does not answer at ${where}: ${said}.`,

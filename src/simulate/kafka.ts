@@ -15,7 +15,7 @@ import { LatencyHistogram } from '../core/latency.ts'
 import type { CodecName } from '../flow/consume/codecs.ts'
 import { mendKafkajs } from '../flow/consume/kafkajs-mend.ts'
 import { createEvents, type EventsOptions, type SimulatedRecord } from './events.ts'
-import { acceptBatches, messageOfBatch } from './kafkajs-batches.ts'
+import { acceptBatches, BatchMessage } from './kafkajs-batches.ts'
 import { constantAt, createProfile, type ProfilePlan } from './profile.ts'
 import { createRandom } from './random.ts'
 import { type BatchBuilder, createBatchBuilder } from './record-batch.ts'
@@ -186,7 +186,7 @@ function run(
     const messages: Message[] = []
     for (let partition = 0; partition < partitions; partition++) {
       const batch = batches[partition] as BatchBuilder
-      if (batch.count > 0) messages.push(messageOfBatch(partition, batch.finish(codec)))
+      if (batch.count > 0) messages.push(new BatchMessage(partition, batch.finish(codec)))
     }
     inFlight++
     try {

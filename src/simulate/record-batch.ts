@@ -89,40 +89,56 @@ function writeVarint(into: Buffer, start: number, value: number): number {
   return at
 }
 
-function encodeHeaders(headers: BatchRecord['headers']): Buffer {
-  const pairs = Object.keys(headers).flatMap((name): [string, HeaderValue][] => {
-    const given = headers[name] as HeaderValue | readonly HeaderValue[]
-    return (Array.isArray(given) ? given : [given]).map((value) => [name, value])
-  })
-  const parts: Buffer[] = []
-  const number = (value: number) => {
-    const bytes = Buffer.allocUnsafe(varintBytesMax)
-    parts.push(bytes.subarray(0, writeVarint(bytes, 0, value)))
-  }
-  number(pairs.length)
-  for (const pair of pairs) {
-    for (const text of pair) {
-      if (text === null) {
-        number(-1)
-        continue
-      }
-      const bytes = Buffer.from(text as string)
-      number(bytes.length)
-      parts.push(bytes)
-    }
-  }
-  return Buffer.concat(parts)
-}
+/** The headers of one record, until its length is known. One for all: nothing is awaited between the writing and the copying. */
+let scratch = Buffer.allocUnsafeSlow(1024)
+/** A UTF-16 unit takes three bytes at most, and its length and what is before it five each. */
+const bytesMax = (value: HeaderValue) => 2 * varintBytesMax + (value === null ? 0 : value.length * 3)
 
-/** Structured events share one headers object: encoded once. */
-const encodedHeaders = new WeakMap<BatchRecord['headers'], Buffer>()
-function headersOf(headers: BatchRecord['headers']): Buffer {
-  let bytes = encodedHeaders.get(headers)
+/** Names recur, values do not. */
+const names = new Map<string, Buffer>()
+const namesMax = 1000
+function nameOf(name: string): Buffer {
+  let bytes = names.get(name)
   if (bytes === undefined) {
-    bytes = encodeHeaders(headers)
-    encodedHeaders.set(headers, bytes)
+    if (names.size === namesMax) names.clear()
+    bytes = Buffer.from(name)
+    names.set(name, bytes)
   }
   return bytes
+}
+
+/** Writes a length and that many bytes; answers where they end. */
+function putPart(into: Buffer, at: number, content: string | Buffer | null): number {
+  if (content === null) return writeVarint(into, at, -1)
+  if (typeof content === 'string') {
+    const length = Buffer.byteLength(content)
+    const start = writeVarint(into, at, length)
+    return start + into.write(content, start, length)
+  }
+  const start = writeVarint(into, at, content.length)
+  return start + content.copy(into, start)
+}
+
+/** Into `scratch`; answers how many bytes they are. */
+function encodeHeaders(headers: BatchRecord['headers']): number {
+  let count = 0
+  let room = varintBytesMax
+  for (const name in headers) {
+    const given = headers[name] as HeaderValue | readonly HeaderValue[]
+    for (const value of Array.isArray(given) ? given : [given]) {
+      count++
+      room += bytesMax(name) + bytesMax(value)
+    }
+  }
+  if (room > scratch.length) scratch = Buffer.allocUnsafeSlow(room * 2)
+  let at = writeVarint(scratch, 0, count)
+  for (const name in headers) {
+    const given = headers[name] as HeaderValue | readonly HeaderValue[]
+    for (const value of Array.isArray(given) ? given : [given]) {
+      at = putPart(scratch, putPart(scratch, at, nameOf(name)), value)
+    }
+  }
+  return at
 }
 
 const firstBytes = 4096
@@ -145,13 +161,6 @@ export function createBatchBuilder(): BatchBuilder {
     bytes = larger
   }
 
-  function put(content: string | Buffer, length: number): void {
-    at = writeVarint(bytes, at, length)
-    if (typeof content === 'string') bytes.write(content, at, length, 'utf8')
-    else content.copy(bytes, at)
-    at += length
-  }
-
   return {
     get count() {
       return count
@@ -161,22 +170,20 @@ export function createBatchBuilder(): BatchBuilder {
         firstMs = timestampMs
         maxMs = timestampMs
       } else if (timestampMs > maxMs) maxMs = timestampMs
-      const encoded = headersOf(headers)
+      const headerBytes = encodeHeaders(headers)
       const keyBytes = Buffer.byteLength(key)
       const valueBytes = value === null ? -1 : Buffer.byteLength(value)
       const delta = timestampMs - firstMs
       const content = varintBytes(keyBytes) + keyBytes + varintBytes(valueBytes) + Math.max(valueBytes, 0)
-      const size = 1 + varintBytes(delta) + varintBytes(count) + content + encoded.length
+      const size = 1 + varintBytes(delta) + varintBytes(count) + content + headerBytes
       reserve(size + varintBytesMax)
       at = writeVarint(bytes, at, size)
       // Attributes of a record: none are defined.
       bytes[at++] = 0
       at = writeVarint(bytes, at, delta)
       at = writeVarint(bytes, at, count)
-      put(key, keyBytes)
-      if (value === null) at = writeVarint(bytes, at, -1)
-      else put(value, valueBytes)
-      at += encoded.copy(bytes, at)
+      at = putPart(bytes, putPart(bytes, at, key), value)
+      at += scratch.copy(bytes, at, 0, headerBytes)
       count++
       return keyBytes + Math.max(valueBytes, 0)
     },

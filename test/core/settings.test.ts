@@ -173,6 +173,7 @@ test('relations are asserted, with the values that break them', () => {
     { MILLRACE_REDIS_CA_FILE: '/c' },
     { MILLRACE_REDIS: 'redis://a:1,rediss://b:1' },
     { MILLRACE_REDIS: 'redis://a:1/2', MILLRACE_REDIS_CLUSTER: 'on' },
+    { MILLRACE_REDIS: 'unix:///run/redis.sock', MILLRACE_REDIS_CLUSTER: 'on' },
     { MILLRACE_REDIS_USER: 'u' },
     { MILLRACE_RETENTION_DAYS: '30' },
     { MILLRACE_GATEWAY_TOKEN: 'guessed' },
@@ -193,6 +194,19 @@ test('relations are asserted, with the values that break them', () => {
     faultsOf(() => parse({ MILLRACE_HEARTBEAT_MS: '10000' })),
     /heartbeatMs is 10000, sessionTimeoutMs is 30000/,
   )
+})
+
+test("a socket's URL names a path", () => {
+  const url = 'unix:///run/redis/redis.sock?db=2'
+  assert.deepEqual(parse({ MILLRACE_REDIS: url }).settings.redisUrls, [url])
+  // Two slashes: `run` would be a host.
+  for (const wrong of ['unix://run/redis.sock', 'unix://', 'unix:///']) {
+    assert.match(
+      faultsOf(() => parse({ MILLRACE_REDIS: wrong })),
+      /unix:\/\/\/run\/redis\.sock/,
+      wrong,
+    )
+  }
 })
 
 test('every default is allowed, every variable is unique, and the table has a line per setting', () => {

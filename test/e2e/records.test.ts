@@ -6,7 +6,7 @@ import kafkajs, { type Message } from 'kafkajs'
 import { codecs } from '../../src/core/codecs.ts'
 import { registerCodecs } from '../../src/flow/consume/codecs.ts'
 import { structuredHeaders } from '../../src/simulate/events.ts'
-import { acceptBatches, messageOfBatch } from '../../src/simulate/kafkajs-batches.ts'
+import { acceptBatches, BatchMessage } from '../../src/simulate/kafkajs-batches.ts'
 import { poisons } from '../../src/simulate/poison.ts'
 import { type BatchRecord, createBatchBuilder } from '../../src/simulate/record-batch.ts'
 import { goodVectors } from '../vectors/good.ts'
@@ -75,7 +75,7 @@ test('every vector through the fleet: a bad one is a reject under its code, a go
   }
   const producer = world.kafka.producer()
   await producer.connect()
-  const messages = batches.map((batch, partition) => messageOfBatch(partition, batch.finish('zstd')))
+  const messages = batches.map((batch, partition) => new BatchMessage(partition, batch.finish('zstd')))
   await producer.send({ topic: 'cloud-events', messages })
   await producer.disconnect()
   await world.untilDrained()

@@ -115,6 +115,21 @@ for (const [name, connect] of Object.entries(clients)) {
   })
 }
 
+test('a socket that is not there', async () => {
+  const settings = at(1, {
+    MILLRACE_POSTGRES: 'postgres:///db?host=/gone&user=u',
+    MILLRACE_REDIS: 'unix:///gone/redis.sock',
+  })
+  for (const [name, connect] of [
+    ['POSTGRES', clients.POSTGRES],
+    ['REDIS', clients.REDIS],
+  ] as const) {
+    const { code, message } = await failure(connect(settings))
+    assert.equal(code, `${name}_UNREACHABLE`)
+    assert.match(message, /ENOENT.*\/gone/)
+  }
+})
+
 test('a Redis that goes silent later fails each command in time, also while it is away', async () => {
   let answers = true
   const port = await serve((socket) => {
@@ -188,6 +203,8 @@ test('redis: URL, user, database and TLS', () => {
     [url.host, url.port, url.username, url.password, url.db, url.tls],
     ['h', 6379, 'me', 'p/w', 3, { servername: 'redis.example' }],
   )
+  const { path, host, db } = redisOptions(at(1, { MILLRACE_REDIS: 'unix:///run/my%20redis.sock?db=2' }))
+  assert.deepEqual([path, host, db], ['/run/my redis.sock', undefined, 2])
   const own = redisOptions(at(1, { MILLRACE_REDIS_USER: 'other', MILLRACE_REDIS_PASSWORD: 'own' }))
   assert.deepEqual([own.username, own.password, own.tls], ['other', 'own', undefined])
 })
