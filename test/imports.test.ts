@@ -108,6 +108,7 @@ const exceptions: Readonly<Record<string, string>> = {
   'src/simulate/postgres-store.ts -> src/flow/persist/copy-transaction.ts': 'one way to send a COPY',
   'src/simulate/postgres-store.ts -> src/flow/persist/sql.ts': 'the columns of a row, in their order',
   'src/start/prepare.ts -> src/flow/consume/kafkajs-mend.ts': 'whoever makes a client of kafkajs mends it first',
+  'src/simulate/senders.ts -> src/process/node-flags.mjs': "Node's options stand in one place",
   'src/simulate/kafka.ts -> src/flow/consume/codecs.ts': 'the names of the codecs it can send with',
   'src/simulate/record-batch.ts -> src/flow/consume/codecs.ts': 'the codecs it sends with',
   'src/offsets/decide.ts -> src/flow/publish/keys.ts': 'where a stream is to be looked for',

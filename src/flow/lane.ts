@@ -2,7 +2,9 @@
  * A lane: the partitions that one serial pipeline serves, and the chunks waiting for it. Order within a partition and the ledger's compare-and-set
  * need no lock, because nothing overtakes inside a lane.
  *
- * Natural batching: no timer, no linger. Whoever pulls takes all that has queued up, to a row and byte cap.
+ * Natural batching: no timer, no linger. Whoever pulls takes all that has queued up, to a row and byte cap. Many records are taken while another batch is
+ * being stored, so that workers decode them meanwhile. Few are decoded in no time: a batch of them would only wait, and what comes in after it would have
+ * to wait for both, so they are taken when the one before is stored.
  */
 import type { Arrivals } from '../core/arrivals.ts'
 import { type Chunk, type Condemned, type Packed, packChunks } from '../core/batch.ts'
@@ -32,6 +34,8 @@ export interface LaneBatch {
 export interface LaneLimits {
   readonly rowsMax: number
   readonly bytesMax: number
+  /** So many records are no reason to begin a batch while another one is being stored. */
+  readonly fewRecords: number
 }
 
 export class Lane {
@@ -41,6 +45,10 @@ export class Lane {
   /** Gives the bytes of a dropped chunk back to the process-wide bound. */
   readonly #release: (bytes: number) => void
   #chunks: Chunk[] = []
+  /** In `#chunks`. */
+  #records = 0
+  /** Batches handed out and not stored yet. */
+  #ahead = 0
   #outstanding = 0
   #condemned: Condemned[] = []
   #ended = false
@@ -58,7 +66,18 @@ export class Lane {
 
   push(chunk: Chunk): void {
     this.#chunks.push(chunk)
-    this.#arrival.resolve()
+    this.#records += chunk.records
+    if (this.#isDue()) this.#arrival.resolve()
+  }
+
+  /** One of the batches handed out is stored. */
+  stored(): void {
+    this.#ahead--
+    if (this.#isDue()) this.#arrival.resolve()
+  }
+
+  #isDue(): boolean {
+    return this.#chunks.length > 0 && (this.#ahead === 0 || this.#records > this.#limits.fewRecords)
   }
 
   /** No more will come: what is queued is still served, then batches() ends. */
@@ -73,6 +92,7 @@ export class Lane {
     this.partitions.delete(partition)
     this.#chunks = this.#chunks.filter((chunk) => {
       if (chunk.partition !== partition) return true
+      this.#records -= chunk.records
       this.#release(chunk.bytes)
       return false
     })
@@ -100,14 +120,15 @@ export class Lane {
   }
 
   async *batches(signal: AbortSignal): AsyncGenerator<LaneBatch, void, void> {
+    this.#ahead = 0
     // A race with a promise that lives as long as the lane would keep 600 bytes of every wait for ever.
     const onAbort = () => this.#arrival.resolve()
     signal.addEventListener('abort', onAbort, { once: true })
     try {
       for (;;) {
         signal.throwIfAborted()
-        if (this.#chunks.length === 0) {
-          if (this.#ended) return
+        if (!this.#isDue()) {
+          if (this.#ended && this.#chunks.length === 0) return
           this.#arrival = Promise.withResolvers()
           await this.#arrival.promise
           continue
@@ -123,6 +144,7 @@ export class Lane {
           return state
         })
         this.#outstanding += packed.bytes
+        this.#ahead++
         yield { packed, states }
       }
     } finally {
@@ -151,6 +173,7 @@ export class Lane {
       count++
     }
     this.#chunks = this.#chunks.slice(count)
+    this.#records -= rows
     return taken
   }
 }

@@ -101,6 +101,7 @@ export async function flow(
       throw error
     })
     if (!batch.again) for (const [index, state] of states.entries()) note(state, published[index] as Published)
+    lane.stored()
     advance(batch, states, 'persist')
     observer.persisted(batch, stored, states)
     trace?.persisted(stored)

@@ -15,6 +15,7 @@ import type { Settings } from '../core/settings.ts'
 import type { Business } from '../core/tally.ts'
 import { Absence } from '../flow/absence.ts'
 import { Budget } from '../flow/budget.ts'
+import { fewRecords } from '../flow/decode/port.ts'
 import { Lane } from '../flow/lane.ts'
 import { notedSince } from '../flow/pipeline.ts'
 import { openSettler } from '../flow/settle/settler.ts'
@@ -183,12 +184,10 @@ export function openService(options: ServiceOptions): Service {
     },
   })
   const budget = new Budget(settings.inFlightBytesMax)
+  const limits = { rowsMax: settings.batchRowsMax, bytesMax: settings.batchBytesMax, fewRecords }
   const lanes = Array.from(
     { length: settings.lanes },
-    (_, index) =>
-      new Lane(index, { rowsMax: settings.batchRowsMax, bytesMax: settings.batchBytesMax }, (bytes) =>
-        budget.give(bytes),
-      ),
+    (_, index) => new Lane(index, limits, (bytes) => budget.give(bytes)),
   )
   let heardMs: number | null = null
   let phase: Phase = 'starting'

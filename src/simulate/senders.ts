@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Code, FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
+import { loadFlags } from '../process/node-flags.mjs'
 import type { SimulatePlan } from './kafka.ts'
 import { mergeStats, type SimulateStats } from './stats.ts'
 
@@ -59,6 +60,7 @@ export function startSenders(options: SendersOptions): Senders {
   const senders = Array.from({ length: processes }, (_, index): Sender => {
     // Not in the terminal's group: Ctrl-C reaches it through us.
     const child = fork(main, [], {
+      execArgv: [...loadFlags],
       serialization: 'advanced',
       detached: true,
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],

@@ -181,7 +181,7 @@ export function startProcess(house: House, options: ProcessOptions = {}): Proces
   const budget = new Budget(bytesInFlightMax)
   const lanes = Array.from(
     { length: laneCount },
-    (_, index) => new Lane(index, { rowsMax, bytesMax: 100_000 }, (bytes) => budget.give(bytes)),
+    (_, index) => new Lane(index, { rowsMax, bytesMax: 100_000, fewRecords: 3 }, (bytes) => budget.give(bytes)),
   )
   const refills: string[] = []
   const sought: string[] = []

@@ -12,7 +12,7 @@ import { Lane, type LaneBatch, type LaneLimits, type PartitionState } from '../.
 import { chunkOf, record } from './batches.ts'
 
 const never = new AbortController().signal
-const wide: LaneLimits = { rowsMax: 1000, bytesMax: 1_000_000 }
+const wide: LaneLimits = { rowsMax: 1000, bytesMax: 1_000_000, fewRecords: 0 }
 
 const stateOf = (partition: number): PartitionState => ({
   partition,
@@ -47,7 +47,10 @@ function openLane(limits: LaneLimits = wide, partitions: readonly number[] = [0,
 async function drain(lane: Lane): Promise<LaneBatch[]> {
   lane.end()
   const batches: LaneBatch[] = []
-  for await (const batch of lane.batches(never)) batches.push(batch)
+  for await (const batch of lane.batches(never)) {
+    batches.push(batch)
+    lane.stored()
+  }
   return batches
 }
 
@@ -84,6 +87,42 @@ test('with nothing queued it waits, and one chunk is enough to go on: no timer, 
   assert.deepEqual(await second, { done: true, value: undefined })
 })
 
+test('few records wait until the batch before them is stored, many do not', async () => {
+  const { lane } = openLane({ ...wide, fewRecords: 4 })
+  const batches = lane.batches(never)
+  const taken: unknown[] = []
+  const pull = () => batches.next().then(({ value }) => taken.push(shape(value as LaneBatch)))
+  lane.push(chunk(0, 0, 1))
+  await pull()
+  lane.push(chunk(0, 1, 4))
+  const second = pull()
+  await turn()
+  assert.equal(taken.length, 1, 'a batch of them would only wait, and the next one for it')
+  lane.push(chunk(0, 5, 1))
+  await second
+  lane.push(chunk(0, 6, 1))
+  const third = pull()
+  lane.stored()
+  await turn()
+  assert.equal(taken.length, 2, 'one of two is stored')
+  lane.push(chunk(1, 0, 2))
+  lane.drop(1)
+  lane.stored()
+  await third
+  assert.deepEqual(taken, [[[0, 0, 1, 1]], [[0, 1, 6, 5]], [[0, 6, 7, 1]]])
+})
+
+test('a lane that starts over waits for nothing of what went before', async () => {
+  const { lane } = openLane({ ...wide, fewRecords: 4 })
+  lane.push(chunk(0, 0, 1))
+  await lane.batches(never).next()
+  lane.push(chunk(0, 1, 1))
+  lane.clear()
+  lane.partitions.set(1, stateOf(1))
+  lane.push(chunk(1, 0, 1))
+  assert.deepEqual((await drain(lane)).map(shape), [[[1, 0, 1, 1]]])
+})
+
 test('records that come by again never share a batch with new ones', async () => {
   const { lane } = openLane()
   lane.push(chunk(0, 0, 2, { again: true }))
@@ -113,7 +152,11 @@ const queue = fc.array(
 )
 
 test('for any queue: caps hold, kinds never mix, order is kept, every offset and byte leaves exactly once', async () => {
-  const limits = fc.record({ rowsMax: fc.integer({ min: 1, max: 20 }), bytesMax: fc.integer({ min: 1, max: 3000 }) })
+  const limits = fc.record({
+    rowsMax: fc.integer({ min: 1, max: 20 }),
+    bytesMax: fc.integer({ min: 1, max: 3000 }),
+    fewRecords: fc.nat(40),
+  })
   await fc.assert(
     fc.asyncProperty(queue, limits, async (entries, limits) => {
       const { lane, returned } = openLane(limits)
@@ -230,6 +273,7 @@ test('waiting leaves nothing behind: an idle lane that is woken a hundred thousa
       await Promise.resolve()
       lane.push(chunk(0, n, 0, { tail: 1 }))
       lane.finished(((await next).value as LaneBatch).packed)
+      lane.stored()
     }
   }
   setFlagsFromString('--expose-gc')

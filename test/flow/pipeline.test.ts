@@ -340,7 +340,7 @@ const quiet: Observer = {
 const backoff = { minMs: 0, maxMs: 0, random: () => 0, sleep }
 
 function oneLane(): { lane: Lane; state: PartitionState } {
-  const lane = new Lane(0, { rowsMax: 1, bytesMax: 1_000_000 }, () => {})
+  const lane = new Lane(0, { rowsMax: 1, bytesMax: 1_000_000, fewRecords: 0 }, () => {})
   const state: PartitionState = {
     partition: 0,
     marks: new Marks(0, 0),

@@ -84,7 +84,7 @@ function openGate(options: GateOptions = {}) {
   const budget = new Budget(options.bytesMax ?? 1_000_000)
   const lanes = Array.from(
     { length: options.lanes ?? 1 },
-    (_, index) => new Lane(index, { rowsMax: 100, bytesMax: 100_000 }, (bytes) => budget.give(bytes)),
+    (_, index) => new Lane(index, { rowsMax: 100, bytesMax: 100_000, fewRecords: 0 }, (bytes) => budget.give(bytes)),
   )
   const gate = new Assignment({
     consume,

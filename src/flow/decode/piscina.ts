@@ -8,7 +8,7 @@ import { Piscina } from 'piscina'
 import type { Decoded, Packed } from '../../core/batch.ts'
 import type { ConsumerDefinition } from '../../define.ts'
 import { decodeBatch } from './decode-batch.ts'
-import type { Decode, DecodeLimits } from './port.ts'
+import { type Decode, type DecodeLimits, fewRecords } from './port.ts'
 
 export interface PiscinaOptions {
   readonly definition: ConsumerDefinition
@@ -20,8 +20,6 @@ export interface PiscinaOptions {
   /** A worker died without a task to blame (say, out of memory): nothing to do but stop. */
   readonly onError: (error: Error) => void
 }
-
-const inPlaceRecordsMax = 64
 
 export function openPiscina({
   definition,
@@ -46,7 +44,7 @@ export function openPiscina({
     },
     async decode(packed: Packed, signal: AbortSignal): Promise<Decoded> {
       signal.throwIfAborted()
-      if (packed.records <= inPlaceRecordsMax) return decodeBatch(definition, limits, packed, now())
+      if (packed.records <= fewRecords) return decodeBatch(definition, limits, packed, now())
       try {
         return await pool.run({ packed, nowMs: now() }, { transferList: [packed.buffer], signal })
       } catch (error) {

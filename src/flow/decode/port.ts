@@ -1,6 +1,9 @@
 /** decode/: packed records in, COPY bytes, rejects and stream entries out. Order and grouping stay as they came in. */
 import type { Decoded, Packed } from '../../core/batch.ts'
 
+/** So many are decoded in less than half a millisecond: not worth a worker, nor beginning early. */
+export const fewRecords = 64
+
 export interface Decode {
   /** Takes over `packed.buffer`. Rejects with the signal's reason when aborted. */
   decode(packed: Packed, signal: AbortSignal): Promise<Decoded>
