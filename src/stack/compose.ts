@@ -50,6 +50,7 @@ export function overrides(ports: Pick<Ports, ServerName>, settings: ComposeSetti
   const redis = {
     appendonly: 'yes',
     appendfsync: 'everysec',
+    'auto-aof-rewrite-min-size': '1gb',
     save: '',
     'maxmemory-policy': 'noeviction',
     ...settings.redis,
