@@ -123,9 +123,7 @@ export const postgresUrl = kind<string>(
 export const redisUrls = kind<readonly string[]>(
   list
     .transform((urls) => (urls.length === 1 && urls[0] === 'off' ? [] : urls))
-    .pipe(
-      z.array(z.string().refine((url) => isUrl(url, ['redis:', 'rediss:']) || isSocketUrl(url))),
-    ) as unknown as z.ZodType<readonly string[]>,
+    .pipe(z.array(z.string().refine((url) => isRedisUrl(url)))) as unknown as z.ZodType<readonly string[]>,
   'a URL like redis://host:6379, rediss://host:6379 or unix:///run/redis.sock?db=0, several of a cluster separated by commas, or off',
   (value) => (value.length === 0 ? 'off' : value.map(hidePassword).join(',')),
 )
@@ -145,9 +143,13 @@ export function isUrl(given: string, protocols: readonly string[]): boolean {
   return URL.canParse(given) && protocols.includes(new URL(given).protocol)
 }
 
-/** Two slashes instead of three would make the first folder a host. */
-const isSocketUrl = (given: string): boolean =>
-  isUrl(given, ['unix:']) && new URL(given).host === '' && new URL(given).pathname.length > 1
+function isRedisUrl(given: string): boolean {
+  if (!isUrl(given, ['redis:', 'rediss:', 'unix:'])) return false
+  const { protocol, host, pathname, searchParams } = new URL(given)
+  if (protocol !== 'unix:') return /^\/?\d*$/.test(pathname)
+  // Two slashes instead of three would make the first folder a host.
+  return host === '' && pathname.length > 1 && /^\d+$/.test(searchParams.get('db') ?? '0')
+}
 
 /** A URL for logs, errors and screens: whoever reads them shall not be able to log in. */
 export function hidePassword(url: string): string {

@@ -4,7 +4,7 @@
  *   consume -> decode -> persist -> publish -> settle
  *
  * A subscriber never sees an event that is not durable, and a commit never outruns a publish, because a batch reaches a room only through the one
- * before it. While one batch is copied, the next is decoded and the last is published. Nothing else in the house decides order.
+ * before it. While one batch is copied, the last is published and, where much is waiting (lane.ts), the next is decoded. Nothing else in the house decides order.
  */
 import { type Backoff, retry } from '../core/backoff.ts'
 import type { Decoded, Packed } from '../core/batch.ts'

@@ -200,7 +200,8 @@ test("a socket's URL names a path", () => {
   const url = 'unix:///run/redis/redis.sock?db=2'
   assert.deepEqual(parse({ MILLRACE_REDIS: url }).settings.redisUrls, [url])
   // Two slashes: `run` would be a host.
-  for (const wrong of ['unix://run/redis.sock', 'unix://', 'unix:///']) {
+  const others = ['unix:///run/redis.sock?db=x', 'redis://h:1/x', 'redis://h:1/1/2']
+  for (const wrong of ['unix://run/redis.sock', 'unix://', 'unix:///', ...others]) {
     assert.match(
       faultsOf(() => parse({ MILLRACE_REDIS: wrong })),
       /unix:\/\/\/run\/redis\.sock/,
