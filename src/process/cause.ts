@@ -22,6 +22,10 @@ export function saidBy(error: unknown): string {
   return [...new Set(said)].join(': ') || 'no reason given'
 }
 
+/** Node's code for a server that is not to be reached: nothing listens, no such name, no such socket, or none that we may use. */
+export const isUnreachable = (code: string): boolean =>
+  /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|ENOENT|EACCES)/.test(code)
+
 /** Where it came from and what was behind it, for whoever looks for the fault: stacks only, none of what a driver hangs on its errors. */
 export function stackOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)

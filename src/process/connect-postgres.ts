@@ -8,7 +8,7 @@ import pg, { type ClientConfig } from 'pg'
 import { type Code, FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { hidePassword } from '../core/settings-kinds.ts'
-import { saidBy } from './cause.ts'
+import { isUnreachable, saidBy } from './cause.ts'
 import { pems, readPem, readPemFile } from './read-pem.ts'
 
 const keepAliveMs = 10_000
@@ -158,10 +158,7 @@ export function postgresFailure(error: unknown, settings: Settings): FatalError 
       'Check MILLRACE_POSTGRES_TLS and MILLRACE_POSTGRES_CA_FILE against what the server offers.',
     )
   }
-  if (
-    /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|ENOENT|EACCES)/.test(code) ||
-    /timeout|terminated/i.test(said)
-  ) {
+  if (isUnreachable(code) || /timeout|terminated/i.test(said)) {
     return fail(
       'POSTGRES_UNREACHABLE',
       `PostgreSQL does not answer at ${where}: ${said}.`,

@@ -9,7 +9,7 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import { type Code, FatalError } from '../core/errors.ts'
 import type { Settings } from '../core/settings.ts'
 import { hidePassword } from '../core/settings-kinds.ts'
-import { saidBy } from './cause.ts'
+import { isUnreachable, saidBy } from './cause.ts'
 import { pems, readPem } from './read-pem.ts'
 
 export type RedisClient = Redis | Cluster
@@ -171,7 +171,7 @@ export function redisFailure(error: unknown, settings: Settings): FatalError {
     )
   }
   if (
-    /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|ENOENT|EACCES)/.test(code) ||
+    isUnreachable(code) ||
     /closed|timed out|timeout|ECONN|ENOTFOUND|refresh slots|None of startup nodes/i.test(said)
   ) {
     const plain = !settings.redisUrls.some((url) => url.startsWith('rediss:'))

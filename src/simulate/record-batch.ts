@@ -89,55 +89,41 @@ function writeVarint(into: Buffer, start: number, value: number): number {
   return at
 }
 
-/** The headers of one record, until its length is known. One for all: nothing is awaited between the writing and the copying. */
-let scratch = Buffer.allocUnsafeSlow(1024)
-/** A UTF-16 unit takes three bytes at most, and its length and what is before it five each. */
-const bytesMax = (value: HeaderValue) => 2 * varintBytesMax + (value === null ? 0 : value.length * 3)
-
-/** Names recur, values do not. */
-const names = new Map<string, Buffer>()
-const namesMax = 1000
-function nameOf(name: string): Buffer {
-  let bytes = names.get(name)
-  if (bytes === undefined) {
-    if (names.size === namesMax) names.clear()
-    bytes = Buffer.from(name)
-    names.set(name, bytes)
-  }
-  return bytes
-}
+const lengthOf = (content: HeaderValue) => (content === null ? -1 : Buffer.byteLength(content))
 
 /** Writes a length and that many bytes; answers where they end. */
-function putPart(into: Buffer, at: number, content: string | Buffer | null): number {
-  if (content === null) return writeVarint(into, at, -1)
-  if (typeof content === 'string') {
-    const length = Buffer.byteLength(content)
-    const start = writeVarint(into, at, length)
-    return start + into.write(content, start, length)
-  }
-  const start = writeVarint(into, at, content.length)
-  return start + content.copy(into, start)
+function putPart(into: Buffer, at: number, content: HeaderValue, length: number): number {
+  const start = writeVarint(into, at, length)
+  if (content === null) return start
+  return start + (typeof content === 'string' ? into.write(content, start, length) : content.copy(into, start))
 }
+
+function eachHeader(headers: BatchRecord['headers'], visit: (name: string, value: HeaderValue) => void): void {
+  for (const name in headers) {
+    const given = headers[name] as HeaderValue | readonly HeaderValue[]
+    if (Array.isArray(given)) for (const value of given) visit(name, value)
+    else visit(name, given as HeaderValue)
+  }
+}
+
+/** The headers of one record, until its length is known. One for all: nothing is awaited between the writing and the copying. */
+let scratch = Buffer.allocUnsafeSlow(1024)
 
 /** Into `scratch`; answers how many bytes they are. */
 function encodeHeaders(headers: BatchRecord['headers']): number {
   let count = 0
+  // A UTF-16 unit takes three bytes at most.
   let room = varintBytesMax
-  for (const name in headers) {
-    const given = headers[name] as HeaderValue | readonly HeaderValue[]
-    for (const value of Array.isArray(given) ? given : [given]) {
-      count++
-      room += bytesMax(name) + bytesMax(value)
-    }
-  }
+  eachHeader(headers, (name, value) => {
+    count++
+    room += 2 * varintBytesMax + 3 * (name.length + (value?.length ?? 0))
+  })
   if (room > scratch.length) scratch = Buffer.allocUnsafeSlow(room * 2)
   let at = writeVarint(scratch, 0, count)
-  for (const name in headers) {
-    const given = headers[name] as HeaderValue | readonly HeaderValue[]
-    for (const value of Array.isArray(given) ? given : [given]) {
-      at = putPart(scratch, putPart(scratch, at, nameOf(name)), value)
-    }
-  }
+  eachHeader(headers, (name, value) => {
+    at = putPart(scratch, at, name, lengthOf(name))
+    at = putPart(scratch, at, value, lengthOf(value))
+  })
   return at
 }
 
@@ -171,8 +157,8 @@ export function createBatchBuilder(): BatchBuilder {
         maxMs = timestampMs
       } else if (timestampMs > maxMs) maxMs = timestampMs
       const headerBytes = encodeHeaders(headers)
-      const keyBytes = Buffer.byteLength(key)
-      const valueBytes = value === null ? -1 : Buffer.byteLength(value)
+      const keyBytes = lengthOf(key)
+      const valueBytes = lengthOf(value)
       const delta = timestampMs - firstMs
       const content = varintBytes(keyBytes) + keyBytes + varintBytes(valueBytes) + Math.max(valueBytes, 0)
       const size = 1 + varintBytes(delta) + varintBytes(count) + content + headerBytes
@@ -182,7 +168,8 @@ export function createBatchBuilder(): BatchBuilder {
       bytes[at++] = 0
       at = writeVarint(bytes, at, delta)
       at = writeVarint(bytes, at, count)
-      at = putPart(bytes, putPart(bytes, at, key), value)
+      at = putPart(bytes, at, key, keyBytes)
+      at = putPart(bytes, at, value, valueBytes)
       at += scratch.copy(bytes, at, 0, headerBytes)
       count++
       return keyBytes + Math.max(valueBytes, 0)

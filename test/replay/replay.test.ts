@@ -4,10 +4,8 @@ import fc from 'fast-check'
 import { FatalError } from '../../src/core/errors.ts'
 import { pressKey } from '../../src/replay/keyboard.ts'
 import type { Saved } from '../../src/replay/target.ts'
-import { begin, createClock, describe, eventAt, memorySource, memoryTarget } from './world.ts'
+import { begin, createClock, describe, eventAt, memorySource, memoryTarget, steady } from './world.ts'
 
-/** One event every 100 ms. */
-const steady = (count: number) => Array.from({ length: count }, (_, index) => eventAt(1000 + index * 100, index))
 const offsets = (target: ReturnType<typeof memoryTarget>) => target.got.map(({ event }) => event.offset)
 
 test('at full speed everything goes, in order, at once', async () => {

@@ -50,6 +50,9 @@ export const eventAt = (ms: number, offset: number): ReplayEvent => ({
   entry: Buffer.from(`{"n":${offset}}`),
 })
 
+/** One event every 100 ms. */
+export const steady = (count: number) => Array.from({ length: count }, (_, index) => eventAt(1000 + index * 100, index))
+
 export function memorySource(events: readonly ReplayEvent[], batchEvents = 10): ReplaySource {
   return {
     async *read({ after, kafka }: Position): AsyncGenerator<SourceBatch, void, undefined> {

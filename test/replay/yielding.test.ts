@@ -1,9 +1,7 @@
 /** A replay on cores that others need. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { begin, createClock, describe, eventAt, memorySource, memoryTarget } from './world.ts'
-
-const steady = (count: number) => Array.from({ length: count }, (_, index) => eventAt(1000 + index * 100, index))
+import { begin, createClock, describe, memorySource, memoryTarget, steady } from './world.ts'
 
 test('with a limit it leaves full cores to others, and takes what is free; without one, and at a spacing, it does not ask', async () => {
   for (const [given, seconds] of [
